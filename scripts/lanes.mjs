@@ -1,0 +1,75 @@
+// The lanes of `npm test`. Each test file belongs to exactly one vitest lane, by its place in packages/oncely/test;
+// a file that no lane runs is a failure of the run.
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { root } from './tools.mjs'
+
+/**
+ * @typedef {object} Lane
+ * @property {string} name
+ * @property {string} about what it proves, for CONTRIBUTING.md and the closing table
+ * @property {readonly string[]} [needs] services that must run
+ * @property {readonly RegExp[]} [tests] which files below test/ it runs
+ * @property {boolean} [coverage] holds the coverage thresholds of vitest.config.ts
+ * @property {string} [program] a compiled program that must end with exit code 0
+ * @property {readonly string[]} [repeats] other lanes, run again on Node 24
+ * @property {string} [unavailable] why it runs nowhere yet
+ */
+
+const onPostgres = /^(store\/postgres|transaction\/pg|process\/postgres)/
+
+/** @type {readonly Lane[]} */
+export const lanes = [
+  { name: 'check', about: 'build, format and lint, import rules, dead code, package checks' },
+  {
+    name: 'unit',
+    about: 'core, HTTP contract, adapters, client, memory store, package',
+    tests: [/^(core|platform|http|adapter|client|testing|package)\//, /^store\/memory/],
+    coverage: true,
+  },
+  { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },
+  { name: 'postgres', about: 'PostgreSQL store and transactions, on a real server', needs: ['postgres'], tests: [onPostgres] },
+  { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres)/] },
+  { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },
+  { name: 'planted', about: 'planted bugs that the tests must see', tests: [/^planted\//] },
+  { name: 'demo', about: 'the demo, from start to end', program: 'examples/.build/demo/main.js' },
+  { name: 'node24', about: 'unit and sqlite again, on Node 24', repeats: ['unit', 'sqlite'] },
+  {
+    name: 'mysql',
+    about: 'MySQL store and transactions',
+    unavailable: 'no MySQL store yet, and no MySQL server that the runner can start',
+  },
+]
+
+const testFolder = 'packages/oncely/test'
+
+/** Every test file, relative to packages/oncely/test. */
+function testFiles() {
+  const folder = join(root, testFolder)
+  if (!existsSync(folder)) return []
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .map((file) => file.replaceAll('\\', '/'))
+    .filter((file) => file.endsWith('.test.ts'))
+    .sort()
+}
+
+/**
+ * The test files of a lane, relative to the repository.
+ * @param {Lane} lane
+ * @returns {string[]}
+ */
+export function filesOf(lane) {
+  if (lane.repeats !== undefined) return lanes.filter(({ name }) => lane.repeats?.includes(name)).flatMap(filesOf)
+  return testFiles()
+    .filter((file) => lane.tests?.some((place) => place.test(file)))
+    .map((file) => `${testFolder}/${file}`)
+}
+
+/** Test files that no lane runs, or that two lanes run: mistakes in the table above. */
+export function misplacedFiles() {
+  const lanesOf = (/** @type {string} */ file) =>
+    lanes.filter((lane) => lane.tests?.some((place) => place.test(file))).map(({ name }) => name)
+  return testFiles()
+    .map((file) => ({ file: `${testFolder}/${file}`, lanes: lanesOf(file) }))
+    .filter(({ lanes }) => lanes.length !== 1)
+}

@@ -1,0 +1,177 @@
+// Starts the real servers that tests need, and stops them. One file a service in scripts/services/.
+//
+//   npm run services start [name…]     keeps them running until `stop`; `npm test` then uses them
+//   npm run services stop [name…]
+//   npm run services status
+//   npm run services:install           installs what is missing (Debian packages, as root)
+//
+// The test runner calls `startServices`: each server is then a direct child of the runner, in a folder of its own that is
+// removed with it, so that several runs at once do not meet.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { pathToFileURL } from 'node:url'
+import { homes, isAlive } from './services/host.mjs'
+import { postgres } from './services/postgres.mjs'
+import { root } from './tools.mjs'
+
+/**
+ * @typedef {{ url: string, pid: number, place: string, stop: () => Promise<void> }} Started
+ * @typedef {object} Service
+ * @property {string} name
+ * @property {string} title what a reader calls it, with the oldest version that will do
+ * @property {string} variable the environment variable through which tests get its URL
+ * @property {readonly string[]} debianPackages
+ * @property {() => string | undefined} find where it is installed
+ * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} start
+ * @property {(place: string) => number | undefined} processOf the process that serves a folder, to end what a killed runner left
+ */
+
+/** @type {readonly Service[]} */
+const services = [postgres]
+
+const stateFolder = join(root, '.cache/services')
+
+/** Servers that this process started and that end with it. @type {Set<Started>} */
+const children = new Set()
+
+/**
+ * Makes services reachable: by the URL that the environment gives, by what `npm run services start` left running, else by
+ * starting them as children of this process.
+ * @param {readonly string[]} names
+ * @returns {Promise<Record<string, { url: string, reason?: undefined } | { url?: undefined, reason: string }>>}
+ */
+export async function startServices(names) {
+  removeLeftovers()
+  /** @type {Awaited<ReturnType<typeof startServices>>} */
+  const reached = {}
+  for (const service of names.map(named)) {
+    const url = process.env[service.variable] || runningDetached(service)?.url
+    if (url) {
+      reached[service.name] = { url }
+      continue
+    }
+    if (service.find() === undefined && process.env.CI === 'true') install([service])
+    if (service.find() === undefined) {
+      const reason = `${service.title} is not installed; run \`npm run services:install\` (Debian, as root) or set ${service.variable}`
+      reached[service.name] = { reason }
+      continue
+    }
+    try {
+      const started = await service.start({ instance: `${service.name}-${process.pid}`, detached: false })
+      children.add(started)
+      reached[service.name] = { url: started.url }
+    } catch (error) {
+      reached[service.name] = { reason: error instanceof Error ? error.message : String(error) }
+    }
+  }
+  return reached
+}
+
+/** Stops what `startServices` started, and removes its data. */
+export async function stopServices() {
+  for (const started of children) {
+    await started.stop()
+    rmSync(started.place, { recursive: true, force: true })
+    children.delete(started)
+  }
+}
+
+/** For a process that is about to exit and cannot wait: its data goes with the next run. */
+export function killServices() {
+  for (const { pid } of children) if (isAlive(pid)) process.kill(pid, 'SIGQUIT')
+}
+
+/** @param {string} name */
+export function variableOf(name) {
+  return named(name).variable
+}
+
+/** @param {string} name @returns {Service} */
+function named(name) {
+  const service = services.find((known) => known.name === name)
+  if (service === undefined) throw new Error(`unknown service "${name}"; known: ${services.map((known) => known.name).join(', ')}`)
+  return service
+}
+
+/** @param {readonly Service[]} wanted */
+function install(wanted) {
+  const packages = wanted.filter((service) => service.find() === undefined).flatMap((service) => service.debianPackages)
+  if (packages.length === 0) return
+  if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).status !== 0) {
+    console.error(`cannot install ${packages.join(', ')}: that takes apt-get and root; install them by hand`)
+    return
+  }
+  const settings = { stdio: /** @type {const} */ ('inherit'), env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
+  spawnSync('apt-get', ['update', '-qq'], settings)
+  spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], settings)
+}
+
+/** Ends servers, and removes folders, of runners that were killed before they could. */
+function removeLeftovers() {
+  for (const home of homes().filter(existsSync)) {
+    for (const folder of readdirSync(home)) {
+      const [, name, runner] = /^([a-z]+)-(\d+)$/.exec(folder) ?? []
+      if (name === undefined || isAlive(Number(runner))) continue
+      const place = join(home, folder)
+      const server = named(name).processOf(place)
+      if (server !== undefined && isAlive(server, place)) process.kill(server, 'SIGKILL')
+      rmSync(place, { recursive: true, force: true })
+    }
+  }
+}
+
+/** @param {Service} service */
+function stateFile(service) {
+  return join(stateFolder, `${service.name}.json`)
+}
+
+/** @param {Service} service @returns {{ url: string, pid: number, place: string } | undefined} */
+function runningDetached(service) {
+  if (!existsSync(stateFile(service))) return
+  const state = JSON.parse(readFileSync(stateFile(service), 'utf8'))
+  return isAlive(state.pid, state.place) ? state : undefined
+}
+
+/** @param {Service} service */
+async function startDetached(service) {
+  const running = runningDetached(service)
+  if (running !== undefined) return console.log(`${service.name}: already runs, ${service.variable}=${running.url}`)
+  const { url, pid, place } = await service.start({ instance: service.name, detached: true })
+  mkdirSync(stateFolder, { recursive: true })
+  writeFileSync(stateFile(service), `${JSON.stringify({ url, pid, place })}\n`)
+  console.log(`${service.name}: ${service.variable}=${url}`)
+}
+
+/** @param {Service} service */
+async function stopDetached(service) {
+  const running = runningDetached(service)
+  if (running === undefined) return console.log(`${service.name}: does not run`)
+  process.kill(running.pid, 'SIGINT')
+  while (isAlive(running.pid, running.place)) await delay(50)
+  rmSync(stateFile(service))
+  console.log(`${service.name}: stopped; its data stays in ${running.place}`)
+}
+
+/** @param {Service} service */
+function printStatus(service) {
+  const running = runningDetached(service)
+  console.log(`${service.name}: ${running?.url ?? 'does not run'}; ${service.title}: ${service.find() ?? 'not installed'}`)
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const [command, ...names] = process.argv.slice(2)
+  const chosen = names.length === 0 ? services : names.map(named)
+  if (command === 'start') for (const service of chosen) await startDetached(service)
+  else if (command === 'stop') for (const service of chosen) await stopDetached(service)
+  else if (command === 'status') chosen.forEach(printStatus)
+  else if (command === 'install') {
+    install(chosen)
+    chosen.forEach(printStatus)
+    if (chosen.some((service) => service.find() === undefined)) process.exitCode = 1
+  } else {
+    console.error('usage: npm run services start|stop|status|install [name…]')
+    process.exitCode = 1
+  }
+}
