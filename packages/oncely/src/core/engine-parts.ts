@@ -1,0 +1,63 @@
+import type { AttemptContext, Execution } from './attempt.ts'
+import type { Clock } from './clock.ts'
+import type { EventSink, OncelyEventType } from './event.ts'
+import type { Identity, Prepared } from './preparation.ts'
+import type { Random } from './random.ts'
+import type { ClaimAnswer, Store } from './store.ts'
+
+/** What an engine is built from, and the few shapes its files pass between each other. */
+export interface EngineParts extends Identity {
+  readonly store: Store
+  readonly clock: Clock
+  readonly random: Random
+  readonly events: EventSink | undefined
+  /** Opens the store and checks what it survives; undefined once that is done. */
+  readonly ready: () => Promise<unknown> | undefined
+}
+
+/** A claim's word when it is not `acquired`, or that there was none. */
+export type Refusal = Exclude<ClaimAnswer, { word: 'acquired' }> | { readonly word: 'unavailable'; readonly cause: unknown }
+
+/** One try of one call: it ran to some end, or the word was no. */
+export type Step<R> = { readonly kind: 'ended'; readonly execution: Execution<R> } | { readonly kind: 'refused'; readonly refusal: Refusal }
+
+export type Acquired = Extract<ClaimAnswer, { word: 'acquired' }>
+
+/** Reports what happened to the event sink, if anybody listens. */
+export type Tell = (
+  type: OncelyEventType,
+  prepared: Pick<Prepared, 'idHex' | 'operation'>,
+  attempt: number,
+  reason: string,
+  error?: unknown,
+) => void
+
+/** The handler's context; how effects begin and when to stop is what differs between binds. */
+export function attemptContext(prepared: Prepared, claim: Acquired, begin: () => Promise<void>, signal: AbortSignal): AttemptContext {
+  const { call, deriveKey, idHex } = prepared
+  return { key: call.key, deriveKey, fence: claim.ownership.token, attempt: claim.attempt, begin, signal, record: idHex }
+}
+
+/** The context of a handler that no claim protects: the store was down, the phase only observes, or the call has no key. */
+export function unprotectedContext(prepared: Prepared | undefined, signal: AbortSignal): AttemptContext {
+  const fence = { epoch: 0, seq: 0n }
+  const begin = async (): Promise<void> => {}
+  return {
+    key: prepared?.call.key ?? '',
+    deriveKey: prepared?.deriveKey ?? refuseDerivedKey,
+    fence,
+    attempt: 0,
+    begin,
+    signal,
+    record: prepared?.idHex ?? '',
+  }
+}
+
+function refuseDerivedKey(): never {
+  throw new TypeError('deriveKey needs a key: this call came without one.')
+}
+
+/** The first line of an error's message is not a secret's place; its name is enough for a reason that is stored. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error
+}

@@ -1,0 +1,263 @@
+import type { Call, Execution, SharedOutcome, Work } from './attempt.ts'
+import { type Clock, sleep } from './clock.ts'
+import { type EncodedValue, openOutcome } from './codec.ts'
+import { Crowd, type Flight } from './crowd.ts'
+import { DuplicateCount } from './duplicate-count.ts'
+import type { EngineParts, Refusal, Step } from './engine-parts.ts'
+import { Draining, StoreUnavailable } from './errors.ts'
+import type { OncelyEventType } from './event.ts'
+import { LeaseAttempt } from './lease-attempt.ts'
+import type { OperationDefinition } from './operation.ts'
+import { type Outcome, sameBytes } from './outcome.ts'
+import { type Prepared, prepare } from './preparation.ts'
+import { RecentOutcomes } from './recent-outcome.ts'
+import { resolveUncertain } from './resolution.ts'
+import type { RecordSummary } from './store.ts'
+import { isTransactional } from './transaction.ts'
+import { TransactionAttempt } from './transaction-attempt.ts'
+import { Unkeyed } from './unkeyed.ts'
+
+/**
+ * The way of a call: request → claim → handler → outcome → answer. This file decides who may run and what a duplicate is told;
+ * how an effect is bound to its record is in `lease-attempt.ts` and `transaction-attempt.ts`.
+ */
+export class Engine<Tx> {
+  readonly parts: EngineParts
+  readonly crowd: Crowd
+  readonly duplicates: DuplicateCount
+  readonly recent: RecentOutcomes
+  readonly unkeyed: Unkeyed<Tx>
+  readonly #lease: LeaseAttempt
+  readonly #transaction: TransactionAttempt<Tx> | undefined
+  readonly #shutdown = new AbortController()
+  #running = 0
+  #idle: (() => void)[] = []
+
+  constructor(parts: EngineParts) {
+    this.parts = parts
+    this.crowd = new Crowd(parts.clock)
+    this.duplicates = new DuplicateCount(parts.store, parts.clock, parts.limits.auditFlushMs)
+    this.recent = new RecentOutcomes(parts.clock, parts.limits)
+    const tell = this.tell.bind(this)
+    this.#lease = new LeaseAttempt(parts, tell)
+    this.#transaction = isTransactional<Tx>(parts.store) ? new TransactionAttempt<Tx>(parts, parts.store, tell) : undefined
+    this.unkeyed = new Unkeyed<Tx>(parts, this.#lease, this.#transaction, tell)
+  }
+
+  /** Runs the call, or answers why not. Throws the typed error of a bad call, and what the handler throws. */
+  async execute<R>(operation: OperationDefinition, call: Call, work: Work<R, Tx>): Promise<Execution<R>> {
+    const prepared = prepare(this.parts, operation, call)
+    const { policy, phase } = operation
+    if (phase === 'observe') {
+      const observe = (): Promise<Execution<R>> => this.unkeyed.observe(prepared, work)
+      return this.#admitted(prepared.idHex, observe, observe)
+    }
+    const unprotected =
+      policy.onStoreDown === 'open' ? (cause: unknown) => this.#lease.runUnprotected(prepared, work as Work<R, never>, cause) : undefined
+    return this.#admitted(prepared.idHex, () => this.#join(prepared, work), unprotected)
+  }
+
+  /** Runs the handler without a record: the route asks for no key, or the caller sent none where it may. */
+  async executeUnkeyed<R>(operation: OperationDefinition, work: Work<R, Tx>): Promise<Execution<R>> {
+    return this.#admitted('', () => this.unkeyed.run(operation, work))
+  }
+
+  /** Claims and completes inside a transaction of the user's; final only after the user's commit. */
+  async executeWithin<R>(operation: OperationDefinition, tx: Tx, call: Call, work: Work<R, Tx>): Promise<Execution<R>> {
+    const prepared = prepare(this.parts, operation, call)
+    return this.#admitted(prepared.idHex, async () => {
+      const step = await (this.#transaction as TransactionAttempt<Tx>).within(prepared, tx, work)
+      return step.kind === 'ended' ? step.execution : this.answer(prepared, step.refusal)
+    })
+  }
+
+  /** Takes nothing new, ends every wait, lets what runs finish within `limitMs`, then tells it to stop. */
+  async drain(limitMs: number): Promise<void> {
+    this.#shutdown.abort(new Draining())
+    if (this.#running > 0) {
+      const idle = new Promise<void>((resolve) => this.#idle.push(resolve))
+      await Promise.race([idle, sleep(this.parts.clock, limitMs)])
+    }
+    await this.#lease.giveUpAll(new Draining())
+    await this.duplicates.flush()
+  }
+
+  async #admitted<R>(
+    record: string,
+    run: () => Promise<Execution<R>>,
+    whenDown?: (cause: unknown) => Promise<Execution<R>>,
+  ): Promise<Execution<R>> {
+    if (this.#shutdown.signal.aborted)
+      return { status: 'unavailable', reason: 'draining', retryAfterMs: 1_000, cause: this.#shutdown.signal.reason, record }
+    if (this.#running >= this.parts.limits.runningMax)
+      return { status: 'unavailable', reason: 'running-max', retryAfterMs: 1_000, cause: undefined, record }
+    this.#running++
+    try {
+      const opening = this.parts.ready()
+      const down = opening === undefined ? undefined : await opening.then(() => undefined, onlyOutage)
+      if (down === undefined) return await run()
+      return whenDown === undefined
+        ? { status: 'unavailable', reason: 'store', retryAfterMs: 1_000, cause: down, record }
+        : await whenDown(down)
+    } finally {
+      this.#running--
+      if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve()
+    }
+  }
+
+  /** Leads the record's flight in this process, or shares it. */
+  async #join<R>(prepared: Prepared, work: Work<R, Tx>): Promise<Execution<R>> {
+    const { policy } = prepared.operation
+    const recent = this.recent.find(prepared.idHex, prepared.request.fingerprint.plain)
+    if (recent === 'mismatch') return this.answer(prepared, { word: 'mismatch' })
+    if (recent !== undefined) return this.#replay(prepared, recent.summary, recent.stored)
+    const arrivedMs = this.parts.clock.monotonicMs()
+    const leftMs = (limitMs: number): number => arrivedMs + limitMs - this.parts.clock.monotonicMs()
+    const waits = policy.onConcurrent === 'wait'
+    for (;;) {
+      const flight = this.crowd.find(prepared.idHex)
+      if (flight === undefined) return this.#lead(prepared, work, arrivedMs)
+      const same = flight.carries(prepared.request.fingerprint.plain)
+      if (flight.state === 'claiming') {
+        await this.crowd.wait(
+          flight.decided,
+          leftMs(Math.max(this.parts.limits.storeTimeoutMs, waits ? policy.waitMs : 0)),
+          this.#shutdown.signal,
+        )
+        if (flight.refusal !== undefined && (same || flight.refusal.word === 'unavailable')) return this.answer(prepared, flight.refusal)
+        if (flight.state === 'claiming') return this.answer(prepared, inProgress(flight, this.parts.clock))
+        continue
+      }
+      if (!same) return this.answer(prepared, { word: 'mismatch' })
+      if (!waits || leftMs(policy.waitMs) <= 0 || this.crowd.waiters >= this.parts.limits.waitersMax || this.#shutdown.signal.aborted) {
+        return this.answer(prepared, inProgress(flight, this.parts.clock))
+      }
+      const shared = await this.crowd.wait(flight.settled, leftMs(policy.waitMs), this.#shutdown.signal)
+      if (shared !== undefined) return this.#replay(prepared, shared.summary, shared.outcome)
+    }
+  }
+
+  async #lead<R>(prepared: Prepared, work: Work<R, Tx>, arrivedMs: number): Promise<Execution<R>> {
+    const flight = this.crowd.lead(prepared.idHex, prepared.request.fingerprint.plain)
+    let shared: SharedOutcome | undefined
+    try {
+      const refusal = await this.#try(prepared, work, flight, arrivedMs, (completed) => {
+        shared = completed
+        this.recent.remember(
+          prepared.idHex,
+          { plain: flight.plain, stored: completed.outcome, summary: completed.summary },
+          prepared.request.policy.retentionMs,
+        )
+      })
+      if (refusal.kind === 'ended') return refusal.execution
+      flight.refuse(refusal.refusal)
+      return await this.answer(prepared, refusal.refusal)
+    } finally {
+      flight.settle(shared)
+    }
+  }
+
+  /** Claims until there is a word to act on: a waiting policy polls a running record, a resolver may settle an uncertain one. */
+  async #try<R>(
+    prepared: Prepared,
+    work: Work<R, Tx>,
+    flight: Flight,
+    arrivedMs: number,
+    share: (shared: SharedOutcome) => void,
+  ): Promise<Step<R>> {
+    const { operation } = prepared
+    const { clock, random } = this.parts
+    const attempt = operation.bind === 'transaction' ? (this.#transaction as TransactionAttempt<Tx>) : this.#lease
+    for (let round = 0; ; round++) {
+      const step = await attempt.run(prepared, work as Work<R, never>, flight, share)
+      if (step.kind === 'ended') return step
+      const { refusal } = step
+      if (refusal.word === 'uncertain' && refusal.resolve && operation.resolver !== undefined) {
+        if (
+          await resolveUncertain(this.parts, prepared, refusal.record, work, (type, reason, error) =>
+            this.tell(type, prepared, refusal.record.attempt, reason, error),
+          )
+        )
+          continue
+      }
+      const leftMs = arrivedMs + operation.policy.waitMs - clock.monotonicMs()
+      const waits = refusal.word === 'in-progress' && operation.policy.onConcurrent === 'wait' && leftMs > 0
+      if (!waits || this.#shutdown.signal.aborted || this.crowd.waiters >= this.parts.limits.waitersMax) return step
+      const pauseMs = Math.min(leftMs, Math.min(500, 25 * 2 ** round) * (0.5 + random.fraction() / 2))
+      await this.crowd.wait(new Promise<never>(() => {}), pauseMs, this.#shutdown.signal)
+    }
+  }
+
+  /** What a duplicate is told. Every replay is authorised again, for its own caller. */
+  async answer<R>(prepared: Prepared, refusal: Refusal): Promise<Execution<R>> {
+    const record = prepared.idHex
+    switch (refusal.word) {
+      case 'replay':
+        return this.#replayStored(prepared, refusal.record, refusal.outcome)
+      case 'in-progress':
+        this.#count(prepared, 'in-progress')
+        return { status: 'in-progress', retryAfterMs: refusal.retryAfterMs, record }
+      case 'mismatch':
+        this.#count(prepared, 'mismatch')
+        return { status: 'mismatch', record }
+      case 'uncertain':
+        this.#count(prepared, 'uncertain')
+        return { status: 'uncertain', summary: refusal.record, record }
+      case 'quarantined':
+        this.#count(prepared, 'quarantined')
+        return { status: 'quarantined', summary: refusal.record, record }
+      case 'expired':
+        this.#count(prepared, 'expired')
+        return { status: 'expired', summary: refusal.record, record }
+      case 'unreadable':
+        this.tell('unavailable', prepared, 0, refusal.reason)
+        return { status: 'unavailable', reason: refusal.reason, retryAfterMs: 5_000, cause: undefined, record }
+      case 'unavailable':
+        this.tell('unavailable', prepared, 0, 'store', refusal.cause)
+        return { status: 'unavailable', reason: 'store', retryAfterMs: 1_000, cause: refusal.cause, record }
+      default:
+        return refusal satisfies never
+    }
+  }
+
+  async #replayStored<R>(prepared: Prepared, summary: RecordSummary, outcome: Outcome | undefined): Promise<Execution<R>> {
+    const stored = openOutcome(outcome, this.parts.hasher)
+    this.recent.remember(
+      prepared.idHex,
+      { plain: prepared.request.fingerprint.plain, stored, summary },
+      prepared.request.policy.retentionMs,
+    )
+    return this.#replay(prepared, summary, stored)
+  }
+
+  async #replay<R>(prepared: Prepared, summary: RecordSummary, stored: EncodedValue): Promise<Execution<R>> {
+    const { operation, call, request, idHex: record } = prepared
+    const otherActor = operation.policy.replayTo === 'actor' && !sameBytes(summary.actor, request.actor)
+    if (otherActor || (call.authorizeReplay !== undefined && !(await call.authorizeReplay(summary)))) {
+      this.#count(prepared, 'forbidden')
+      return { status: 'forbidden', record }
+    }
+    this.#count(prepared, 'replayed')
+    return { status: 'replayed', stored, summary, record }
+  }
+
+  #count(prepared: Prepared, reason: OncelyEventType): void {
+    this.duplicates.add(prepared.id, prepared.operation.name, reason)
+    this.tell(reason, prepared, 0, '')
+  }
+
+  tell(type: OncelyEventType, prepared: Pick<Prepared, 'idHex' | 'operation'>, attempt: number, reason: string, error?: unknown): void {
+    this.parts.events?.({ type, operation: prepared.operation.name, record: prepared.idHex, attempt, reason, error })
+  }
+}
+
+function inProgress(flight: Flight, clock: Clock): Refusal {
+  const leftMs = flight.deadlineMs - clock.monotonicMs()
+  return { word: 'in-progress', retryAfterMs: Number.isFinite(leftMs) ? Math.max(0, leftMs) : 1_000 }
+}
+
+/** A store that cannot be opened now is an expected answer; a store that must not be used is not. */
+function onlyOutage(error: unknown): StoreUnavailable {
+  if (error instanceof StoreUnavailable) return error
+  throw error
+}

@@ -1,0 +1,38 @@
+/** What the engine tells whoever listens: one object per thing that happened, without keys, bodies or values. */
+export interface OncelyEvent {
+  readonly type: OncelyEventType
+  readonly operation: string
+  /** The record's id in hexadecimal; empty where there is none. */
+  readonly record: string
+  readonly attempt: number
+  readonly reason: string
+  readonly error: unknown
+}
+
+export type OncelyEventType =
+  | 'claimed'
+  | 'taken-over'
+  | 'completed'
+  | 'released'
+  | 'sealed'
+  | 'rolled-back'
+  | 'retried'
+  | 'replayed'
+  | 'in-progress'
+  | 'mismatch'
+  | 'uncertain'
+  | 'resolved'
+  | 'quarantined'
+  | 'expired'
+  | 'forbidden'
+  | 'unavailable'
+  | 'unprotected'
+  | 'unrecorded'
+  | 'unkeyed'
+  | 'observed'
+  | 'lease-lost'
+  | 'outcome-conflict'
+  | 'transaction-escaped'
+
+/** Receives every event, in the call that caused it; it must not throw and must not wait. */
+export type EventSink = (event: OncelyEvent) => void

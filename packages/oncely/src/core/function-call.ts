@@ -1,0 +1,133 @@
+import type { AttemptContext, anonymous, Call, Execution, Work } from './attempt.ts'
+import { codecIds, decodeValue, encodeRejectedValue, encodeValue } from './codec.ts'
+import type { Engine } from './engine.ts'
+import { InvalidInput } from './errors.ts'
+import type { OperationDefinition } from './operation.ts'
+import type { Bind } from './record.ts'
+import type { RecordSummary } from './store.ts'
+
+/** How a function calls an operation. */
+export interface FunctionCall<Input> {
+  /** The verified caller's stable id, or `anonymous`. */
+  readonly principal: string | typeof anonymous
+  readonly actor?: string
+  readonly key: string
+  /** The payload: fingerprinted as given, then validated by the operation's schema. */
+  readonly input: Input
+  readonly traceId?: string
+  /** Asked again before every replay. */
+  readonly authorizeReplay?: (record: RecordSummary) => boolean | Promise<boolean>
+}
+
+/** What a handler called through `run` or `within` gets: the same context as everywhere, and the validated input. */
+export type HandlerContext<Input, Tx, B extends Bind> = AttemptContext & { readonly input: Input } & (B extends 'transaction'
+    ? { readonly tx: Tx }
+    : unknown)
+
+/**
+ * The answer of `run`: a union instead of exceptions. `retryAfterMs` is a hint; every retry carries the same key.
+ */
+export type RunResult<Output> =
+  /** Ran now; the value is recorded. */
+  | { readonly status: 'done'; readonly value: Output; readonly attempt: number }
+  /** Ran before; the value is the recorded one. */
+  | { readonly status: 'replayed'; readonly value: Output }
+  /** The handler rejected for good, now or before. */
+  | { readonly status: 'rejected'; readonly value: unknown; readonly replayed: boolean }
+  /** Ran before, but its value was too large to store or must be given once only. */
+  | { readonly status: 'not-stored' }
+  | { readonly status: 'in-progress'; readonly retryAfterMs: number }
+  | { readonly status: 'mismatch' }
+  | { readonly status: 'uncertain'; readonly record: string }
+  | { readonly status: 'quarantined'; readonly record: string }
+  | { readonly status: 'expired' }
+  | { readonly status: 'forbidden' }
+  /** Ran now and the effect stands, but the record does not have it; `value` is there where the policy answers. */
+  | { readonly status: 'unrecorded'; readonly value: Output | undefined; readonly retryAfterMs: number }
+  /** Ran without protection. */
+  | { readonly status: 'unprotected'; readonly value: Output }
+  | { readonly status: 'unavailable'; readonly retryAfterMs: number; readonly reason: string; readonly cause: unknown }
+
+/** Validates by the operation's schema; throws `InvalidInput` with one line an issue, without the values. */
+export async function validateInput(operation: OperationDefinition, input: unknown): Promise<unknown> {
+  if (operation.input === undefined) return input
+  const result = await operation.input['~standard'].validate(input)
+  if (result.issues === undefined) return result.value
+  const issues = result.issues.map(
+    ({ message, path = [] }) => `/${path.map((step) => String(typeof step === 'object' ? step.key : step)).join('/')}: ${message}`,
+  )
+  throw new InvalidInput(`The input of "${operation.name}" does not fit its schema: ${issues.join('; ')}.`, issues)
+}
+
+/** Runs one function call through the engine; in the caller's own transaction where `tx` is given. */
+export async function callFunction<Input, Output, Tx>(
+  engine: Engine<Tx>,
+  operation: OperationDefinition,
+  call: FunctionCall<Input>,
+  handler: (context: never) => Promise<Output> | Output,
+  within?: { readonly tx: Tx },
+): Promise<RunResult<Output>> {
+  const input = await validateInput(operation, call.input)
+  const work: Work<Output, Tx> = {
+    run: async (context, tx) =>
+      (handler as (context: unknown) => Promise<Output> | Output)({
+        ...context,
+        input,
+        ...(operation.bind === 'transaction' ? { tx } : {}),
+      }),
+    encode: encodeValue,
+    encodeRejection: encodeRejectedValue,
+    judge: () => 'complete',
+  }
+  const { principal, actor, key, traceId, authorizeReplay } = call
+  const engineCall: Call = {
+    principal,
+    actor,
+    key,
+    traceId,
+    authorizeReplay,
+    input,
+    facts: { body: call.input === undefined ? { kind: 'none' } : { kind: 'value', value: call.input } },
+  }
+  return toResult(
+    within === undefined
+      ? await engine.execute(operation, engineCall, work)
+      : await engine.executeWithin(operation, within.tx, engineCall, work),
+  )
+}
+
+function toResult<Output>(execution: Execution<Output>): RunResult<Output> {
+  switch (execution.status) {
+    case 'done':
+      return { status: 'done', value: execution.value, attempt: execution.attempt }
+    case 'rejected':
+      return { status: 'rejected', value: execution.value, replayed: false }
+    case 'replayed': {
+      const { stored } = execution
+      if (stored.codec === codecIds.notStored) return { status: 'not-stored' }
+      const value = decodeValue(stored)
+      return stored.codec === codecIds.jsonRejection
+        ? { status: 'rejected', value, replayed: true }
+        : { status: 'replayed', value: value as Output }
+    }
+    case 'in-progress':
+      return { status: 'in-progress', retryAfterMs: execution.retryAfterMs }
+    case 'uncertain':
+    case 'quarantined':
+      return { status: execution.status, record: execution.record }
+    case 'mismatch':
+    case 'expired':
+    case 'forbidden':
+      return { status: execution.status }
+    case 'unrecorded':
+      return { status: 'unrecorded', value: execution.answer ? execution.value : undefined, retryAfterMs: execution.retryAfterMs }
+    case 'unprotected':
+      return { status: 'unprotected', value: execution.value }
+    case 'unavailable':
+      return { status: 'unavailable', retryAfterMs: execution.retryAfterMs, reason: execution.reason, cause: execution.cause }
+    case 'failed':
+      throw new TypeError('a function call is never judged failed')
+    default:
+      return execution satisfies never
+  }
+}

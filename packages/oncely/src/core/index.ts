@@ -1,0 +1,111 @@
+export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
+export { canonicalJson, canonicalValue } from './canonical-json.ts'
+export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
+export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'
+export { type Duration, formatDuration, parseDuration } from './duration.ts'
+export { Engine } from './engine.ts'
+export type { EngineParts } from './engine-parts.ts'
+export {
+  BodyNotCaptured,
+  ConfigurationError,
+  Draining,
+  ForeignTransaction,
+  InvalidInput,
+  isOncelyError,
+  KeyInvalid,
+  LeaseLost,
+  OncelyError,
+  type OncelyErrorCode,
+  OutcomeConflict,
+  OutcomeCorrupt,
+  PrincipalMissing,
+  StoreSchemaMismatch,
+  StoreTooWeak,
+  StoreUnavailable,
+  TransactionConflict,
+  TransactionDead,
+  TransactionEscaped,
+  Unsupported,
+  ValueNotStorable,
+} from './errors.ts'
+export type { EventSink, OncelyEvent, OncelyEventType } from './event.ts'
+export {
+  FINGERPRINT_VERSION,
+  type FingerprintBody,
+  type FingerprintFacts,
+  type FingerprintSet,
+  fingerprint,
+  sameFingerprint,
+} from './fingerprint.ts'
+export { type FunctionCall, type HandlerContext, type RunResult, validateInput } from './function-call.ts'
+export type { Hasher } from './hasher.ts'
+export { fromHex, toHex } from './hex.ts'
+export { checkKey, derivedKey, recordId } from './key.ts'
+export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
+export { type BindOf, Oncely, type OncelyOptions, Operation, type Platform, type StartOptions, type TxOf } from './oncely.ts'
+export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
+export { type Outcome, sameBytes, sameOutcome } from './outcome.ts'
+export {
+  checkPolicyBind,
+  definePolicy,
+  type Policy,
+  type PolicyName,
+  type PolicyOptions,
+  policyPresets,
+  recordPolicy,
+  survivesOrder,
+} from './policy.ts'
+export type { Secret } from './preparation.ts'
+export type { Random } from './random.ts'
+export {
+  ageOf,
+  type Bind,
+  type CompletedRecord,
+  compareTokens,
+  type FencingToken,
+  formatToken,
+  type OncelyRecord,
+  type OnLostLease,
+  type QuarantinedRecord,
+  type RecordPolicy,
+  type RecordState,
+  type ReleasedRecord,
+  type RunningRecord,
+  type StoredFingerprint,
+  type UncertainRecord,
+} from './record.ts'
+export { isRejection, Rejection } from './rejection.ts'
+export type { StandardResult, StandardSchema } from './standard-schema.ts'
+export type {
+  AuditCount,
+  ClaimAnswer,
+  ClaimFingerprint,
+  ClaimRequest,
+  CompleteAnswer,
+  OwnerAnswer,
+  Ownership,
+  RecordSummary,
+  ReleaseAnswer,
+  RenewAnswer,
+  Resolution,
+  ResolveAnswer,
+  Store,
+  StoreCapabilities,
+  StoreInfo,
+  StoreStats,
+  Survives,
+  SweepAnswer,
+  TrailEntry,
+} from './store.ts'
+export {
+  type Isolation,
+  isTransactional,
+  type TransactionalStore,
+  type TransactionEnd,
+  type TransactionErrorMeaning,
+  type TransactionOptions,
+  type TransactionResult,
+  type TransactionScope,
+  type TransactionWork,
+} from './transaction.ts'
+export { type RecordEvent, summarize, type TrailEvent, type Transition, trailEvent, transition } from './transition.ts'

@@ -1,0 +1,144 @@
+import { type Clock, timedOut, withTimeout } from './clock.ts'
+import { LeaseLost, StoreUnavailable } from './errors.ts'
+import type { Ownership, Store } from './store.ts'
+
+/**
+ * A held lease: renewed at a third of its length, and given up before the store could give it to somebody else.
+ *
+ *   held ──renewed──▶ held
+ *        ──the store says `lost`, or no renewal got through before the margin──▶ lost (the signal is aborted)
+ *        ──stop──▶ stopped
+ *
+ * The deadline counts from before the write was sent, on the monotonic clock, so it is never later than the store's.
+ */
+export class Lease {
+  readonly ownership: Ownership
+  readonly #store: Store
+  readonly #clock: Clock
+  readonly #leaseMs: number
+  readonly #storeTimeoutMs: number
+  readonly #abort = new AbortController()
+  readonly #onDeadline: (deadlineMs: number) => void
+  #deadlineMs: number
+  #begun: boolean
+  #cancelRenewal: () => void = () => {}
+  #cancelDeadline: () => void = () => {}
+  #stopped = false
+
+  constructor(parts: {
+    readonly store: Store
+    readonly clock: Clock
+    readonly ownership: Ownership
+    readonly leaseMs: number
+    readonly storeTimeoutMs: number
+    readonly sentMs: number
+    readonly begun: boolean
+    readonly onDeadline: (deadlineMs: number) => void
+  }) {
+    this.ownership = parts.ownership
+    this.#store = parts.store
+    this.#clock = parts.clock
+    this.#leaseMs = parts.leaseMs
+    this.#storeTimeoutMs = Math.min(parts.storeTimeoutMs, parts.leaseMs)
+    this.#begun = parts.begun
+    this.#onDeadline = parts.onDeadline
+    this.#deadlineMs = 0
+    this.#held(parts.sentMs)
+  }
+
+  /** Aborted with `LeaseLost`, or with the drain's reason. */
+  get signal(): AbortSignal {
+    return this.#abort.signal
+  }
+
+  /** Whether effects may have started, as far as this process knows. */
+  get begun(): boolean {
+    return this.#begun
+  }
+
+  /** The moment until which nobody else can have been granted the record, on the monotonic clock. */
+  get deadlineMs(): number {
+    return this.#deadlineMs
+  }
+
+  /**
+   * Persists that effects may start. A lost claim and an unknown answer both throw; after an unknown one the record counts as
+   * begun.
+   */
+  async begin(): Promise<void> {
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason
+    if (this.#begun) return
+    const sentMs = this.#clock.monotonicMs()
+    try {
+      const answer = await withTimeout(
+        this.#clock,
+        this.#storeTimeoutMs,
+        this.#store.renew(this.ownership, { leaseMs: this.#leaseMs, begun: true }),
+      )
+      if (answer === 'done') {
+        this.#begun = true
+        return this.#held(sentMs)
+      }
+      if (answer === timedOut)
+        throw new StoreUnavailable(
+          `begin() was not answered within ${this.#storeTimeoutMs} ms; whether effects count as started is unknown, so none may start.`,
+          { applied: 'unknown' },
+        )
+    } catch (error) {
+      this.#begun = true
+      throw error
+    }
+    throw this.lose('another attempt holds the record')
+  }
+
+  /** Ends the renewals; the lease itself ends in the store. */
+  stop(): void {
+    this.#stopped = true
+    this.#cancelRenewal()
+    this.#cancelDeadline()
+  }
+
+  /** Tells the handler to stop. */
+  lose(reason: string): LeaseLost {
+    const lost = new LeaseLost(`The lease of this attempt is lost: ${reason}. Stop; its late writes change nothing.`)
+    this.abort(lost)
+    return lost
+  }
+
+  abort(reason: unknown): void {
+    this.stop()
+    if (!this.#abort.signal.aborted) this.#abort.abort(reason)
+  }
+
+  #held(sentMs: number): void {
+    if (this.#stopped) return
+    this.#deadlineMs = Math.max(this.#deadlineMs, sentMs + this.#leaseMs)
+    this.#onDeadline(this.#deadlineMs)
+    this.#cancelRenewal()
+    this.#cancelDeadline()
+    const nowMs = this.#clock.monotonicMs()
+    this.#cancelRenewal = this.#clock.after(Math.max(0, sentMs + this.#leaseMs / 3 - nowMs), () => void this.#renew(), 'background')
+    const marginMs = this.#leaseMs / 10
+    this.#cancelDeadline = this.#clock.after(
+      Math.max(0, this.#deadlineMs - marginMs - nowMs),
+      () => this.lose('no renewal got through in time'),
+      'background',
+    )
+  }
+
+  async #renew(): Promise<void> {
+    const sentMs = this.#clock.monotonicMs()
+    try {
+      const answer = await withTimeout(this.#clock, this.#storeTimeoutMs, this.#store.renew(this.ownership, { leaseMs: this.#leaseMs }))
+      if (this.#stopped) return
+      if (answer === 'done') return this.#held(sentMs)
+      if (answer === 'lost') {
+        this.lose('another attempt holds the record')
+        return
+      }
+    } catch {
+      // An outage of the store: the deadline decides, until then the renewal is tried again.
+    }
+    if (!this.#stopped) this.#cancelRenewal = this.#clock.after(this.#leaseMs / 20, () => void this.#renew(), 'background')
+  }
+}

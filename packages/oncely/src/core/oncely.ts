@@ -1,0 +1,259 @@
+import type { Clock } from './clock.ts'
+import { encodeValue, sealOutcome } from './codec.ts'
+import { Engine } from './engine.ts'
+import { ConfigurationError, StoreTooWeak } from './errors.ts'
+import type { EventSink } from './event.ts'
+import { callFunction, type FunctionCall, type HandlerContext, type RunResult } from './function-call.ts'
+import type { Hasher } from './hasher.ts'
+import { toHex } from './hex.ts'
+import { checkLimits, type Limits } from './limits.ts'
+import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
+import { type Policy, survivesOrder } from './policy.ts'
+import type { Secret } from './preparation.ts'
+import type { Random } from './random.ts'
+import type { Bind, OncelyRecord } from './record.ts'
+import type { ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
+import { bounded } from './store-call.ts'
+import { isTransactional, type TransactionalStore } from './transaction.ts'
+
+/** What an instance is made of. One instance a process and namespace. */
+export interface OncelyOptions<S extends Store = Store> {
+  /** Keeps the records of one application apart from those of others in the same store; part of every record's id. */
+  readonly namespace: string
+  readonly store: S
+  /** Keys of the fingerprints, newest first. An old one stays until every record made under it is gone. */
+  readonly secrets?: readonly { readonly id: number; readonly key: Uint8Array | string }[]
+  /** Default of every operation: `enforce`. */
+  readonly phase?: Phase
+  readonly limits?: Partial<Limits>
+  /** Receives what happens; also the way to metrics and logs. */
+  readonly events?: EventSink
+  /** Names this process in the audit trail. */
+  readonly owner?: string
+}
+
+/** The platform's clock, randomness and hash; the simulator hands in its own. */
+export interface Platform {
+  readonly clock: Clock
+  readonly random: Random
+  readonly hasher: Hasher
+}
+
+/** The data layer's handle of a transactional store; `never` for the others. */
+export type TxOf<S extends Store> = S extends TransactionalStore<infer Tx> ? Tx : never
+
+/** What an operation of this store can be bound to. */
+export type BindOf<Tx> = [Tx] extends [never] ? 'lease' : 'transaction' | 'lease'
+
+/** Background work of `start()`. */
+export interface StartOptions {
+  /** Sweep what has outlived its policy, every `sweepEveryMs` (default one minute). Default off. */
+  readonly sweeper?: boolean
+  readonly sweepEveryMs?: number
+}
+
+/** One operation: declared once, used the same way from HTTP, a function call or a queue. */
+export class Operation<Input, Output, Tx, B extends Bind> {
+  readonly definition: OperationDefinition
+  readonly engine: Engine<Tx>
+
+  constructor(definition: OperationDefinition, engine: Engine<Tx>) {
+    this.definition = definition
+    this.engine = engine
+  }
+
+  /**
+   * Runs the handler once for this key, or answers what is recorded. Throws what the handler throws (then nothing was applied,
+   * or the record is uncertain), and the typed error of a call that is wrong.
+   */
+  async run<Value extends Output>(
+    call: FunctionCall<Input>,
+    handler: (context: HandlerContext<Input, Tx, B>) => Promise<Value> | Value,
+  ): Promise<RunResult<Value>> {
+    return callFunction(this.engine, this.definition, call, handler as (context: never) => Promise<Value> | Value)
+  }
+
+  /**
+   * The same inside a transaction that you opened. The answer is final only after *your* commit; a roll-back of yours undoes the
+   * claim with the effect. When the handler throws, its rows and the claim are undone and the error is thrown on.
+   */
+  async within<Value extends Output>(
+    tx: Tx,
+    call: FunctionCall<Input>,
+    handler: (context: HandlerContext<Input, Tx, 'transaction'>) => Promise<Value> | Value,
+  ): Promise<RunResult<Value>> {
+    if (this.definition.bind !== 'transaction') {
+      throw new ConfigurationError(
+        `Operation "${this.definition.name}" is bound to "${this.definition.bind}"; within() needs bind: 'transaction'.`,
+      )
+    }
+    return callFunction(this.engine, this.definition, call, handler as (context: never) => Promise<Value> | Value, { tx })
+  }
+}
+
+/** Idempotency for the operations of one application. Made by `createOncely`. */
+export class Oncely<Tx> {
+  readonly namespace: string
+  readonly store: Store
+  readonly limits: Limits
+  readonly #engine: Engine<Tx>
+  readonly #platform: Platform
+  readonly #phase: Phase
+  readonly #operations = new Map<string, OperationDefinition>()
+  #info: Promise<StoreInfo> | undefined
+  /** How many operations the open store was checked against. */
+  #checked = 0
+  #stopSweeper: () => void = () => {}
+
+  constructor(platform: Platform, options: OncelyOptions) {
+    if (typeof options.namespace !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(options.namespace)) {
+      throw new ConfigurationError(
+        `namespace is ${JSON.stringify(options.namespace)}; it must be 1 to 128 printable ASCII characters, such as 'payments-api'.`,
+      )
+    }
+    this.namespace = options.namespace
+    this.store = options.store
+    this.limits = checkLimits(options.limits)
+    this.#platform = platform
+    this.#phase = options.phase ?? 'enforce'
+    const { store, limits, namespace } = this
+    const secrets = checkSecrets(options.secrets ?? [])
+    this.#engine = new Engine<Tx>({
+      ...platform,
+      store,
+      limits,
+      namespace,
+      secrets,
+      owner: options.owner ?? '',
+      events: options.events,
+      ready: () => (this.#checked === this.#operations.size ? undefined : this.open()),
+    })
+  }
+
+  /** Declares an operation; what is unsafe or cannot work is refused here. */
+  operation<Input = unknown, Output = unknown, const B extends BindOf<Tx> = BindOf<Tx>>(
+    name: string,
+    options: OperationOptions<Input, Output, B>,
+  ): Operation<Input, Output, Tx, B> {
+    if (this.#operations.has(name)) throw new ConfigurationError(`Operation "${name}" is declared twice; declare it once and share it.`)
+    const definition = defineOperation(name, options, { phase: this.#phase, transactional: isTransactional(this.store) })
+    this.#operations.set(name, definition)
+    return new Operation<Input, Output, Tx, B>(definition, this.#engine)
+  }
+
+  /** The operations declared so far, with every default filled in. */
+  get operations(): readonly OperationDefinition[] {
+    return [...this.#operations.values()]
+  }
+
+  /** Opens the store and checks that it survives what each policy needs; the first call of an operation does it too. */
+  async open(): Promise<StoreInfo> {
+    const { clock } = this.#platform
+    this.#info ??= bounded(clock, this.limits.storeTimeoutMs, 'its opening', () => this.store.open()).catch((error: unknown) => {
+      this.#info = undefined
+      throw error
+    })
+    const info = await this.#info
+    const operations = [...this.#operations.values()]
+    for (const { name, policy, phase } of operations) if (phase !== 'observe') checkSurvives(name, policy, this.store.name, info)
+    this.#checked = operations.length
+    return info
+  }
+
+  /** Opens the store and starts the background work asked for. */
+  async start(options: StartOptions = {}): Promise<void> {
+    await this.open()
+    if (options.sweeper !== true) return
+    const everyMs = options.sweepEveryMs ?? 60_000
+    const sweep = async (): Promise<void> => {
+      const more = await this.sweep().then(
+        ({ removed }) => removed === sweepBatchMax,
+        () => false,
+      )
+      this.#stopSweeper = this.#platform.clock.after(more ? 0 : everyMs, () => void sweep(), 'background')
+    }
+    this.#stopSweeper = this.#platform.clock.after(everyMs, () => void sweep(), 'background')
+  }
+
+  /** Takes nothing new, lets what runs finish (at most `limits.drainMs`), writes what is counted. The store stays open. */
+  async drain(): Promise<void> {
+    this.#stopSweeper()
+    await this.#engine.drain(this.limits.drainMs)
+  }
+
+  /** Removes one batch of records that have outlived their own policy. */
+  async sweep(): Promise<SweepAnswer> {
+    return this.store.sweep({ batchMax: sweepBatchMax })
+  }
+
+  /** The record of an id, as an operator sees it. */
+  async read(id: Uint8Array): Promise<OncelyRecord | undefined> {
+    return this.store.read(id)
+  }
+
+  /** Which duplicates arrived, which execution committed, and why each other one did not; oldest first. */
+  async trail(id: Uint8Array): Promise<readonly TrailEntry[]> {
+    await this.#engine.duplicates.flush()
+    return this.store.trail(id)
+  }
+
+  /**
+   * Decides an uncertain or quarantined record by hand: it was applied, with this value, or it was not. The decision counts only
+   * while the record is as it was read.
+   */
+  async resolve(
+    record: OncelyRecord,
+    decision: { readonly applied: boolean; readonly value?: unknown; readonly by: string; readonly reason: string },
+  ): Promise<ResolveAnswer> {
+    if (record.state !== 'uncertain' && record.state !== 'quarantined')
+      throw new ConfigurationError(`The record is ${record.state}; only an uncertain or quarantined one is resolved by hand.`)
+    if (decision.by === '' || decision.reason === '')
+      throw new ConfigurationError('A resolution needs "by" and "reason": both go into the audit trail.')
+    const verdict = decision.applied
+      ? ({ applied: true, outcome: sealOutcome(encodeValue(decision.value), this.#platform.hasher) } as const)
+      : ({ applied: false } as const)
+    return this.store.resolve(record.id, {
+      expected: { state: record.state, token: record.token },
+      verdict,
+      by: decision.by,
+      reason: decision.reason,
+    })
+  }
+
+  /** Erases a record, whatever its state; its key is new again, and its trail says who did it. */
+  async forget(id: Uint8Array, reason: string): Promise<boolean> {
+    this.#engine.recent.forget(toHex(id))
+    return this.store.forget(id, { reason })
+  }
+
+  async stats(): Promise<StoreStats> {
+    return this.store.stats()
+  }
+}
+
+const sweepBatchMax = 5_000
+const secretBytesMin = 16
+
+function checkSecrets(secrets: NonNullable<OncelyOptions['secrets']>): readonly Secret[] {
+  const seen = new Set<number>()
+  return secrets.map(({ id, key }) => {
+    if (!Number.isInteger(id) || id < 1 || id > 32_767)
+      throw new ConfigurationError(`A secret's id is ${String(id)}; it must be a whole number from 1 to 32767.`)
+    if (seen.has(id)) throw new ConfigurationError(`Secret ${id} is there twice; each id names one key, for ever.`)
+    seen.add(id)
+    const bytes = typeof key === 'string' ? new TextEncoder().encode(key) : key
+    if (!(bytes instanceof Uint8Array) || bytes.length < secretBytesMin) {
+      throw new ConfigurationError(
+        `Secret ${id} has ${bytes?.length ?? 0} bytes, at least ${secretBytesMin} are needed; use 32 random bytes.`,
+      )
+    }
+    return { id, key: bytes }
+  })
+}
+
+function checkSurvives(operation: string, policy: Policy, store: string, info: StoreInfo): void {
+  if (survivesOrder.indexOf(info.survives) >= survivesOrder.indexOf(policy.survives)) return
+  throw new StoreTooWeak(
+    `Operation "${operation}": policy "${policy.name}" needs a store that survives ${policy.survives}, and ${store} survives ${info.survives}, because ${info.survivesBecause}. Use a stronger store, or say survives: '${info.survives}' in the policy.`,
+  )
+}

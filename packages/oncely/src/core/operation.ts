@@ -1,0 +1,140 @@
+import { ConfigurationError } from './errors.ts'
+import { jsonExclusions } from './json-exclusion.ts'
+import { checkPolicyBind, definePolicy, type Policy, type PolicyName, type PolicyOptions } from './policy.ts'
+import type { Bind } from './record.ts'
+import type { StandardSchema } from './standard-schema.ts'
+import type { Isolation } from './transaction.ts'
+
+/** How far an operation has adopted the layer: only watched, protected where a key is sent, or refused without one. */
+export type Phase = 'observe' | 'optional' | 'enforce'
+
+/** What a caller declares once for an operation. Everything has a default; `oncely policy` prints them. */
+export interface OperationOptions<Input, Output, B extends Bind = Bind> {
+  /** The preset, or a preset with numbers of one's own: `['financial', { lease: '1m' }]`. Default `standard`. */
+  readonly policy?: PolicyName | readonly [PolicyName, PolicyOptions]
+  /** What the record commits with; always stated, never guessed. */
+  readonly bind: B
+  /** Types and validates the input (any Standard Schema). */
+  readonly input?: StandardSchema<unknown, Input>
+  /** Types the value that the handler returns. */
+  readonly output?: StandardSchema<Output>
+  /** Default: the instance's. */
+  readonly phase?: Phase
+  /** `key`: one key belongs to one operation, its use on another is a mismatch. `operation`: each operation has keys of its own. */
+  readonly keyspace?: 'key' | 'operation'
+  /** Lease: when effects may start. `at-claim` (default) needs no call; `explicit` needs `await begin()` before the first effect. */
+  readonly begin?: 'at-claim' | 'explicit'
+  /** Lease: a begun attempt may be repeated after a crash. Default false. */
+  readonly rerunnable?: boolean
+  /** Transaction: how often the handler is called again after a serialization failure or deadlock. Default 3. */
+  readonly retryTransaction?: number
+  readonly isolation?: Isolation
+  /** Members of a JSON body that do not count for the fingerprint, as JSON pointers. */
+  readonly exclude?: readonly string[]
+  /** The answer may be given once only (one-time secrets): a retry learns that the outcome was not stored. */
+  readonly store?: 'outcome' | 'nothing'
+  /** Looks up, in the world outside, whether an uncertain attempt took effect. Runs on the next retry, one caller at a time. */
+  readonly resolver?: Resolver<Output>
+}
+
+/** Answers what became of an uncertain attempt. It must only read. */
+export type Resolver<Output> = (record: ResolverRecord) => Promise<ResolverVerdict<Output>>
+
+export type ResolverVerdict<Output> =
+  | { readonly verdict: 'applied'; readonly value: Output }
+  | { readonly verdict: 'not-applied' }
+  | { readonly verdict: 'unknown' }
+
+/** What a resolver may look the effect up by. */
+export interface ResolverRecord {
+  /** The record's id in hexadecimal. */
+  readonly id: string
+  readonly key: string
+  readonly attempt: number
+  readonly createdAtMs: number
+  readonly input: unknown
+  /** The same derived key that the attempt passed on. */
+  deriveKey(name: string): string
+}
+
+/** An operation as the engine uses it: declared, checked and frozen. */
+export interface OperationDefinition {
+  readonly name: string
+  readonly bind: Bind
+  readonly policy: Policy
+  readonly phase: Phase
+  readonly keyspace: 'key' | 'operation'
+  readonly begin: 'at-claim' | 'explicit'
+  readonly rerunnable: boolean
+  readonly retryTransaction: number
+  readonly isolation: Isolation
+  readonly exclude: readonly string[]
+  readonly store: 'outcome' | 'nothing'
+  readonly resolver: Resolver<never> | undefined
+  readonly input: StandardSchema | undefined
+}
+
+const isolations: readonly Isolation[] = ['default', 'read-committed', 'repeatable-read', 'serializable']
+const phases: readonly Phase[] = ['observe', 'optional', 'enforce']
+
+/** Checks the declaration of an operation; what is unsafe or cannot work is refused here, before anything runs. */
+export function defineOperation<Input, Output, B extends Bind>(
+  name: string,
+  options: OperationOptions<Input, Output, B>,
+  defaults: { readonly phase: Phase; readonly transactional: boolean },
+): OperationDefinition {
+  if (!/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/.test(name)) {
+    throw new ConfigurationError(
+      `Operation name ${JSON.stringify(name)} must be 1 to 128 letters, digits, dots, dashes, slashes, colons or underscores, such as 'create-payment': it is stored with every record.`,
+    )
+  }
+  const [preset, own] =
+    typeof options.policy === 'string' || options.policy === undefined ? [options.policy ?? 'standard', {}] : options.policy
+  const policy = definePolicy(preset, own)
+  const { bind, begin = 'at-claim', rerunnable = false, retryTransaction = 3, isolation = 'default', phase = defaults.phase } = options
+  if (bind === undefined)
+    throw new ConfigurationError(
+      `Operation "${name}" has no bind; write bind: 'transaction' where the effect is rows of the store's own database, else bind: 'lease'.`,
+    )
+  if (bind === 'steps')
+    throw new ConfigurationError(`Operation "${name}": bind "steps" is not part of this version; use "transaction" or "lease".`)
+  if (bind !== 'transaction' && bind !== 'lease')
+    throw new ConfigurationError(`Operation "${name}": bind ${JSON.stringify(bind)} is unknown; it is 'transaction' or 'lease'.`)
+  if (bind === 'transaction' && !defaults.transactional) {
+    throw new ConfigurationError(
+      `Operation "${name}": bind "transaction" needs a store in the user's own database (PostgreSQL, SQLite); this store cannot commit with it. Use bind "lease".`,
+    )
+  }
+  if (bind === 'transaction' && begin === 'explicit')
+    throw new ConfigurationError(
+      `Operation "${name}": begin "explicit" is for bind "lease"; a transaction's effects start and end with its commit.`,
+    )
+  if (!phases.includes(phase))
+    throw new ConfigurationError(`Operation "${name}": phase ${JSON.stringify(phase)} is unknown; it is one of ${phases.join(', ')}.`)
+  if (!isolations.includes(isolation))
+    throw new ConfigurationError(
+      `Operation "${name}": isolation ${JSON.stringify(isolation)} is unknown; it is one of ${isolations.join(', ')}.`,
+    )
+  if (!Number.isInteger(retryTransaction) || retryTransaction < 0 || retryTransaction > 100) {
+    throw new ConfigurationError(
+      `Operation "${name}": retryTransaction is ${String(retryTransaction)}; it must be a whole number from 0 (the handler is called once) to 100.`,
+    )
+  }
+  jsonExclusions(options.exclude ?? [])
+  checkPolicyBind(name, policy, bind, rerunnable)
+  return Object.freeze({
+    name,
+    bind,
+    policy,
+    phase,
+    keyspace: options.keyspace ?? 'key',
+    begin,
+    rerunnable,
+    retryTransaction,
+    isolation,
+    exclude: options.exclude ?? [],
+    store: options.store ?? 'outcome',
+    resolver: options.resolver as Resolver<never> | undefined,
+    input: options.input as StandardSchema | undefined,
+  })
+}

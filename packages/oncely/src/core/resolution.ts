@@ -1,0 +1,48 @@
+import type { Work } from './attempt.ts'
+import { sealOutcome } from './codec.ts'
+import type { EngineParts } from './engine-parts.ts'
+import type { OncelyEventType } from './event.ts'
+import { storable } from './lease-attempt.ts'
+import type { Resolver } from './operation.ts'
+import type { Prepared } from './preparation.ts'
+import type { RecordSummary } from './store.ts'
+import { bounded } from './store-call.ts'
+
+/**
+ * Runs the operation's resolver for an uncertain record, as the one caller that may. Its verdict is compare-and-set on (state,
+ * token), so a late owner can still finish. Answers whether the record moved; a resolver that fails or does not know leaves it.
+ */
+export async function resolveUncertain<R, Tx>(
+  parts: EngineParts,
+  prepared: Prepared,
+  record: RecordSummary,
+  work: Work<R, Tx>,
+  tell: (type: OncelyEventType, reason: string, error?: unknown) => void,
+): Promise<boolean> {
+  const { clock, limits, store, hasher } = parts
+  const resolver = prepared.operation.resolver as Resolver<R> | undefined
+  if (resolver === undefined) return false
+  try {
+    const { idHex: id, call, deriveKey } = prepared
+    const found = await bounded(clock, prepared.operation.policy.leaseMs, 'the resolver', () =>
+      resolver({ id, key: call.key, attempt: record.attempt, createdAtMs: record.createdAtMs, input: call.input, deriveKey }),
+    )
+    if (found.verdict === 'unknown') {
+      tell('uncertain', 'the resolver does not know')
+      return false
+    }
+    const verdict =
+      found.verdict === 'applied'
+        ? ({ applied: true, outcome: sealOutcome(storable(prepared, parts, work.encode(found.value)), hasher) } as const)
+        : ({ applied: false } as const)
+    const expected = { state: 'uncertain', token: record.token } as const
+    const answer = await bounded(clock, limits.storeTimeoutMs, 'a resolution', () =>
+      store.resolve(prepared.id, { expected, verdict, by: 'resolver', reason: found.verdict }),
+    )
+    tell('resolved', `${found.verdict}: ${answer.word}`)
+    return answer.word !== 'early'
+  } catch (error) {
+    tell('uncertain', 'the resolver failed', error)
+    return false
+  }
+}

@@ -1,0 +1,186 @@
+import type { Outcome } from './outcome.ts'
+import type { Bind, FencingToken, OncelyRecord, RecordPolicy, RecordState } from './record.ts'
+
+/**
+ * The port every store implements. A store is the only arbiter of who may run: each method is one atomic step of
+ * `transition.ts`, in one round trip, at the store's own time. Expected answers are words; a method throws `StoreUnavailable`
+ * when it cannot know whether its step happened, and never otherwise for a reason the caller could have expected.
+ */
+export interface Store {
+  /** The store's short name, for messages and metrics. */
+  readonly name: string
+  readonly capabilities: StoreCapabilities
+  /** Reads what the running server promises and refuses a schema it does not know. Called once before the first claim. */
+  open(): Promise<StoreInfo>
+  /** Brings the schema up to date; safe when several processes call it at once. */
+  migrate(): Promise<void>
+  claim(request: ClaimRequest): Promise<ClaimAnswer>
+  /** Prolongs the lease from now by `leaseMs`; with `begun`, also persists that effects may have started. */
+  renew(ownership: Ownership, change: { readonly leaseMs: number; readonly begun?: boolean }): Promise<RenewAnswer>
+  complete(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer>
+  /** Frees the key: proven not applied. `declared` means the handler (or upstream) said so although it had begun. */
+  release(ownership: Ownership, change: { readonly reason: string; readonly declared?: boolean }): Promise<ReleaseAnswer>
+  seal(ownership: Ownership, change: { readonly reason: string }): Promise<OwnerAnswer>
+  /** Compare-and-set on (state, token) by a resolver or an operator. */
+  resolve(id: Uint8Array, resolution: Resolution): Promise<ResolveAnswer>
+  read(id: Uint8Array): Promise<OncelyRecord | undefined>
+  /** Erases the record and its outcome, whatever its state; its trail stays. Answers whether there was one. */
+  forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean>
+  /** Adds to the per-minute counts of the audit trail. */
+  audit(counts: readonly AuditCount[]): Promise<void>
+  /** The audit trail of one record, oldest first. */
+  trail(id: Uint8Array): Promise<readonly TrailEntry[]>
+  /** Removes what has outlived its own policy, in bounded batches. */
+  sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer>
+  stats(): Promise<StoreStats>
+  close(): Promise<void>
+}
+
+export interface StoreCapabilities {
+  /** The record commits together with the user's own rows. */
+  readonly transactional: boolean
+  /** Whose clock decides leases and ages: the server's, or this process's. */
+  readonly clock: 'server' | 'process'
+  /** Several processes share the records. */
+  readonly shared: boolean
+  /** A duplicate learns what runs in another process's open transaction without waiting for it. */
+  readonly seesOpenTransactions: boolean
+}
+
+/** What a store survives without losing a completed record, from nothing to the loss of its machine. */
+export type Survives = 'nothing' | 'restart' | 'power' | 'failover'
+
+export interface StoreInfo {
+  readonly survives: Survives
+  /** Why it survives no more than that, in the words of the server's own settings. */
+  readonly survivesBecause: string
+  /** The random id of this database, so that a transaction of another one is noticed. */
+  readonly instanceId: string
+}
+
+/** Everything a claim decides on. */
+export interface ClaimRequest {
+  readonly id: Uint8Array
+  readonly operation: string
+  readonly bind: Bind
+  readonly principal: Uint8Array
+  readonly actor: Uint8Array
+  readonly fingerprint: ClaimFingerprint
+  readonly policy: RecordPolicy
+  readonly leaseMs: number
+  readonly attemptId: string
+  /** Effects may start with the claim itself: `begin()` is not waited for. */
+  readonly begun: boolean
+  /** A begun attempt whose lease ended may be repeated. */
+  readonly rerunnable: boolean
+  /** How long one caller may look an uncertain outcome up; 0 when the operation has no resolver. */
+  readonly resolverMs: number
+  /** Who claims (host, process) and in which trace, for the audit trail. */
+  readonly owner: string
+  readonly traceId: string
+}
+
+/** The caller's payload as digests: one for each secret in use, newest first, and the unkeyed one for locks. */
+export interface ClaimFingerprint {
+  readonly version: number
+  readonly plain: Uint8Array
+  readonly keyed: readonly { readonly keyId: number; readonly digest: Uint8Array }[]
+}
+
+/** Proof of a claim; every write carries it and changes nothing when it is not the newest. */
+export interface Ownership {
+  readonly id: Uint8Array
+  readonly token: FencingToken
+  readonly attemptId: string
+}
+
+export type ClaimAnswer =
+  | {
+      readonly word: 'acquired'
+      readonly ownership: Ownership
+      readonly attempt: number
+      readonly begunAttempt: number
+      readonly takeover: boolean
+      readonly createdAtMs: number
+    }
+  | { readonly word: 'replay'; readonly record: RecordSummary; readonly outcome: Outcome | undefined }
+  | { readonly word: 'in-progress'; readonly retryAfterMs: number }
+  | { readonly word: 'mismatch' }
+  /** `resolve` is true for the one caller that may run the resolver now. */
+  | { readonly word: 'uncertain'; readonly record: RecordSummary; readonly resolve: boolean }
+  | { readonly word: 'quarantined'; readonly record: RecordSummary }
+  | { readonly word: 'expired'; readonly record: RecordSummary }
+  /** The record was written by rules this process does not know (fingerprint version, lost secret): it is never run again. */
+  | { readonly word: 'unreadable'; readonly reason: string }
+
+/** What a duplicate may know of the record it met. */
+export interface RecordSummary {
+  readonly id: Uint8Array
+  readonly state: RecordState
+  readonly operation: string
+  readonly actor: Uint8Array
+  readonly token: FencingToken
+  readonly attemptId: string
+  readonly attempt: number
+  readonly createdAtMs: number
+  readonly completedAtMs: number
+  readonly reason: string
+}
+
+/** `lost`: somebody holds a newer token, or the record moved on without this owner. */
+export type OwnerAnswer = 'done' | 'lost'
+/** The lease as the store sees it; `leaseMs` counts from the moment the store wrote it. */
+export type RenewAnswer = OwnerAnswer
+/** `conflict`: completed before with other bytes; the first stand. */
+export type CompleteAnswer = OwnerAnswer | 'conflict'
+/** `begun`: effects may have started, so the key cannot be freed; seal it. */
+export type ReleaseAnswer = OwnerAnswer | 'begun'
+
+export interface Resolution {
+  readonly expected: { readonly state: 'uncertain' | 'quarantined'; readonly token: FencingToken }
+  readonly verdict: { readonly applied: true; readonly outcome: Outcome } | { readonly applied: false }
+  /** Who decided and why, for the audit trail. */
+  readonly by: string
+  readonly reason: string
+}
+
+/** `changed`: the record is no longer in the expected (state, token). `early`: an effect may still arrive. */
+export type ResolveAnswer =
+  | { readonly word: 'resolved' }
+  | { readonly word: 'changed' }
+  | { readonly word: 'early'; readonly retryAfterMs: number }
+
+/** How often a duplicate of one record was answered in one minute. */
+export interface AuditCount {
+  readonly id: Uint8Array
+  readonly operation: string
+  readonly minuteMs: number
+  readonly reason: string
+  readonly count: number
+}
+
+/** One line of the audit trail: a state change, or a per-minute count of duplicates (`count` > 0). */
+export interface TrailEntry {
+  readonly atMs: number
+  readonly event: string
+  readonly token: string
+  readonly attemptId: string
+  readonly owner: string
+  readonly traceId: string
+  readonly reason: string
+  readonly count: number
+}
+
+export interface SweepAnswer {
+  /** Records removed in this batch; when it equals `batchMax`, more may be waiting. */
+  readonly removed: number
+}
+
+export interface StoreStats {
+  readonly records: number
+  readonly running: number
+  readonly uncertain: number
+  readonly quarantined: number
+  readonly completed: number
+  readonly bytes: number
+}

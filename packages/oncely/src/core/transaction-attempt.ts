@@ -1,0 +1,347 @@
+import type { Execution, SharedOutcome, Work } from './attempt.ts'
+import { sleep, timedOut, withTimeout } from './clock.ts'
+import { type EncodedValue, sealOutcome } from './codec.ts'
+import type { Flight } from './crowd.ts'
+import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
+import { LeaseLost, StoreUnavailable, TransactionConflict, TransactionDead, TransactionEscaped } from './errors.ts'
+import { storable, summaryOf } from './lease-attempt.ts'
+import type { OperationDefinition } from './operation.ts'
+import type { Outcome } from './outcome.ts'
+import type { Prepared } from './preparation.ts'
+import { isRejection } from './rejection.ts'
+import { bounded } from './store-call.ts'
+import type { TransactionalStore, TransactionEnd, TransactionOptions, TransactionResult } from './transaction.ts'
+
+/** How the handler ended inside its transaction. */
+type Ending<R> =
+  | {
+      readonly kind: 'complete'
+      readonly execution: Execution<R>
+      readonly outcome: Outcome | undefined
+      readonly claim: Acquired | undefined
+    }
+  | { readonly kind: 'failed'; readonly value: R }
+  | { readonly kind: 'rejected'; readonly value: unknown; readonly encoded: EncodedValue | undefined }
+  | { readonly kind: 'threw'; readonly error: unknown }
+
+/**
+ * An attempt inside a transaction: claim, the handler's rows and the outcome are one commit.
+ *
+ *   BEGIN + claim ──acquired──▶ handler ──value──▶ complete + COMMIT
+ *                                      ├─rejects──▶ ROLLBACK, then claim and complete in a second, small transaction
+ *                                      ├─conflict─▶ ROLLBACK, the whole attempt again
+ *                                      └─throws or fails──▶ ROLLBACK: nothing happened, the key is free
+ */
+export class TransactionAttempt<Tx> {
+  readonly #parts: EngineParts
+  readonly #store: TransactionalStore<Tx>
+  readonly #tell: Tell
+
+  constructor(parts: EngineParts, store: TransactionalStore<Tx>, tell: Tell) {
+    this.#parts = parts
+    this.#store = store
+    this.#tell = tell
+  }
+
+  async run<R>(prepared: Prepared, work: Work<R, Tx>, flight: Flight, share: (shared: SharedOutcome) => void): Promise<Step<R>> {
+    return this.#repeat(prepared.operation, prepared, (stop) => this.#once(prepared, prepared.operation, work, flight, share, stop))
+  }
+
+  /** The handler in a transaction of its own, without a record. */
+  async runPlain<R>(operation: OperationDefinition, work: Work<R, Tx>, observed?: Prepared): Promise<Step<R>> {
+    const plain: Work<R, Tx> = observed === undefined ? work : asObserved(work, observed)
+    return this.#repeat(operation, { idHex: '', operation }, (stop) => this.#once(undefined, operation, plain, undefined, () => {}, stop))
+  }
+
+  async within<R>(prepared: Prepared, tx: Tx, work: Work<R, Tx>): Promise<Step<R>> {
+    const { limits, random, hasher } = this.#parts
+    const scope = this.#store.within(tx)
+    const answer = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
+    if (answer.word !== 'acquired') return { kind: 'refused', refusal: answer }
+    const stop = new AbortController()
+    const complete = async (claim: Acquired, encoded: EncodedValue): Promise<void> => {
+      const word = await scope.complete(claim.ownership, sealOutcome(storable(prepared, { limits }, encoded), hasher))
+      if (word !== 'done')
+        throw new LeaseLost(
+          `The record was ${word === 'lost' ? 'taken by another attempt' : 'completed with another outcome'} inside this transaction; roll it back.`,
+        )
+    }
+    const record = prepared.idHex
+    try {
+      const value = await work.run(
+        attemptContext(prepared, answer, async () => {}, stop.signal),
+        tx,
+      )
+      if (work.judge(value) !== 'complete') {
+        await scope.rollBack()
+        return { kind: 'ended', execution: { status: 'failed', value, disposition: 'rolled-back', record } }
+      }
+      await complete(answer, work.encode(value))
+      return { kind: 'ended', execution: { status: 'done', value, record, attempt: answer.attempt } }
+    } catch (error) {
+      await scope.rollBack()
+      if (!isRejection(error)) throw error
+      const again = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
+      if (again.word !== 'acquired') return { kind: 'refused', refusal: again }
+      await complete(again, work.encodeRejection(error.value))
+      return { kind: 'ended', execution: { status: 'rejected', value: error.value, record, attempt: again.attempt } }
+    }
+  }
+
+  /** Repeats the whole transaction after a conflict, as often as the operation allows; a conflict is never an outcome. */
+  async #repeat<R>(
+    operation: OperationDefinition,
+    named: Pick<Prepared, 'idHex' | 'operation'>,
+    once: (stop: AbortController) => Promise<Step<R>>,
+  ): Promise<Step<R>> {
+    const { clock, random } = this.#parts
+    for (let again = 0; ; again++) {
+      const stop = new AbortController()
+      try {
+        return await once(stop)
+      } catch (error) {
+        if (error instanceof StoreUnavailable) return { kind: 'refused', refusal: { word: 'unavailable', cause: error } }
+        if (!(error instanceof TransactionConflict)) throw error
+        if (again >= operation.retryTransaction) return { kind: 'refused', refusal: { word: 'unavailable', cause: error } }
+        this.#tell('retried', named, again + 1, 'conflict', error)
+        await sleep(clock, Math.min(200, 5 * 2 ** again) * random.fraction())
+      } finally {
+        stop.abort()
+      }
+    }
+  }
+
+  async #once<R>(
+    prepared: Prepared | undefined,
+    operation: OperationDefinition,
+    work: Work<R, Tx>,
+    flight: Flight | undefined,
+    share: (shared: SharedOutcome) => void,
+    stop: AbortController,
+  ): Promise<Step<R>> {
+    const attemptId = this.#parts.random.uuid()
+    const request = prepared === undefined ? undefined : { ...prepared.request, attemptId }
+    const body = (tx: Tx, claim: Acquired | undefined): Promise<Ending<R>> => {
+      flight?.run(this.#parts.clock.monotonicMs() + operation.policy.leaseMs)
+      if (prepared !== undefined && claim !== undefined) this.#tell('claimed', prepared, claim.attempt, '')
+      return this.#handle(prepared, claim, work, tx, stop)
+    }
+    let result: TransactionResult<Ending<R>>
+    try {
+      result = await this.#transact(request, operation, body)
+    } catch (error) {
+      if (!(error instanceof CommitUnknown) || prepared === undefined) throw error
+      return this.#afterUnknownCommit(prepared, attemptId, error.ending as Ending<R>, error)
+    }
+    switch (result.word) {
+      case 'refused':
+        return { kind: 'refused', refusal: result.answer }
+      case 'fenced':
+        if (prepared !== undefined) this.#tell('lease-lost', prepared, 0, 'fenced')
+        return { kind: 'refused', refusal: { word: 'in-progress', retryAfterMs: 1_000 } }
+      case 'committed':
+        return this.#committed(prepared, result.value, result.alone, share)
+      case 'escaped':
+        throw this.#escaped(prepared, operation, result.value)
+      case 'rolled-back':
+        return this.#rolledBack(prepared, operation, result.value)
+      default:
+        return result satisfies never
+    }
+  }
+
+  /** Runs the handler; never throws, so that the store knows how to end the transaction. */
+  async #handle<R>(
+    prepared: Prepared | undefined,
+    claim: Acquired | undefined,
+    work: Work<R, Tx>,
+    tx: Tx,
+    stop: AbortController,
+  ): Promise<Ending<R>> {
+    const record = prepared?.idHex ?? ''
+    const attempt = claim?.attempt ?? 0
+    const context =
+      prepared === undefined || claim === undefined
+        ? unprotectedContext(undefined, stop.signal)
+        : attemptContext(prepared, claim, async () => {}, stop.signal)
+    try {
+      const value = await work.run(context, tx)
+      if (work.judge(value) !== 'complete') return { kind: 'failed', value }
+      const outcome =
+        prepared === undefined ? undefined : sealOutcome(storable(prepared, this.#parts, work.encode(value)), this.#parts.hasher)
+      return { kind: 'complete', execution: { status: 'done', value, record, attempt }, outcome, claim }
+    } catch (error) {
+      if (!isRejection(error)) return { kind: 'threw', error }
+      return encodedRejection(work, error.value, prepared)
+    }
+  }
+
+  /** One transaction, bounded where it waits for the store: before the handler is called, and after it has ended. */
+  async #transact<R>(
+    request: Parameters<TransactionalStore<Tx>['transact']>[0],
+    operation: OperationDefinition,
+    body: (tx: Tx, claim: Acquired | undefined) => Promise<Ending<R>>,
+  ): Promise<TransactionResult<Ending<R>>> {
+    const { clock, limits } = this.#parts
+    let entered: () => void = () => {}
+    let left: (ending: Ending<R>) => void = () => {}
+    const entry = new Promise<void>((resolve) => {
+      entered = resolve
+    })
+    const exit = new Promise<Ending<R>>((resolve) => {
+      left = resolve
+    })
+    let abandoned = false
+    const options: TransactionOptions = {
+      lockTimeoutMs: limits.storeTimeoutMs,
+      idleTimeoutMs: operation.policy.leaseMs,
+      isolation: operation.isolation,
+    }
+    const work = this.#store.transact<Ending<R>>(request, options, async ({ tx, claim }): Promise<TransactionEnd<Ending<R>>> => {
+      if (abandoned)
+        return {
+          end: 'roll-back',
+          value: { kind: 'threw', error: new StoreUnavailable('The transaction opened after its time limit.', { applied: 'no' }) },
+        }
+      entered()
+      const ending = await body(tx, claim)
+      left(ending)
+      return ending.kind === 'complete' ? { end: 'commit', outcome: ending.outcome, value: ending } : { end: 'roll-back', value: ending }
+    })
+    const opened = await withTimeout(clock, limits.storeTimeoutMs, Promise.race([work, entry]))
+    if (opened === timedOut) {
+      abandoned = true
+      throw new StoreUnavailable(`The store did not open a transaction within ${limits.storeTimeoutMs} ms; nothing ran.`, { applied: 'no' })
+    }
+    if (opened !== undefined) return opened
+    const ended = await Promise.race([work, exit.then((ending) => ({ ending }))])
+    if (!('ending' in ended)) return ended
+    const closed = await withTimeout(clock, limits.storeTimeoutMs, work).catch((error: unknown) => {
+      throw error instanceof StoreUnavailable && error.applied === 'unknown' ? new CommitUnknown(ended.ending, error) : error
+    })
+    if (closed === timedOut) throw new CommitUnknown(ended.ending, undefined)
+    return closed
+  }
+
+  #committed<R>(prepared: Prepared | undefined, ending: Ending<R>, alone: boolean, share: (shared: SharedOutcome) => void): Step<R> {
+    if (ending.kind !== 'complete') throw new TypeError('only a completed attempt is committed')
+    if (prepared !== undefined && ending.claim !== undefined) {
+      this.#tell('completed', prepared, ending.claim.attempt, '')
+      if (alone)
+        this.#tell(
+          'transaction-escaped',
+          prepared,
+          ending.claim.attempt,
+          'the handler ended its transaction itself; the outcome was recorded after it, not with it',
+        )
+      if (ending.outcome !== undefined) share({ outcome: ending.outcome, summary: summaryOf(prepared, ending.claim) })
+    }
+    return { kind: 'ended', execution: ending.execution }
+  }
+
+  async #rolledBack<R>(prepared: Prepared | undefined, operation: OperationDefinition, ending: Ending<R>): Promise<Step<R>> {
+    const record = prepared?.idHex ?? ''
+    switch (ending.kind) {
+      case 'failed':
+        this.#tell('rolled-back', { idHex: record, operation }, 0, 'failed')
+        return { kind: 'ended', execution: { status: 'failed', value: ending.value, disposition: 'rolled-back', record } }
+      case 'rejected':
+        if (prepared === undefined || ending.encoded === undefined)
+          return { kind: 'ended', execution: { status: 'rejected', value: ending.value, record, attempt: 0 } }
+        return this.#recordRejection(prepared, ending.value, ending.encoded)
+      case 'threw': {
+        this.#tell('rolled-back', { idHex: record, operation }, 0, reasonOf(ending.error), ending.error)
+        const meaning = this.#store.classify(ending.error)
+        if (meaning === 'retry' || meaning === 'in-progress')
+          throw new TransactionConflict('The transaction conflicted with another one and was rolled back.', { cause: ending.error })
+        if (meaning === 'unavailable')
+          throw new StoreUnavailable(
+            'The database went away while the handler ran; nothing was committed.',
+            { applied: 'no' },
+            { cause: ending.error },
+          )
+        if (meaning === 'dead')
+          throw new TransactionDead(
+            'An earlier statement of this handler failed, its error was swallowed, and the database gave the transaction up; nothing was committed. Let the first error pass.',
+            { cause: ending.error },
+          )
+        throw ending.error
+      }
+      case 'complete':
+        throw new TypeError('a completed attempt is not rolled back')
+      default:
+        return ending satisfies never
+    }
+  }
+
+  /** The rows are gone; the refusal is claimed again through the front door. Without `acquired` that word is the answer. */
+  async #recordRejection<R>(prepared: Prepared, value: unknown, encoded: EncodedValue): Promise<Step<R>> {
+    const outcome = sealOutcome(encoded, this.#parts.hasher)
+    const request = { ...prepared.request, attemptId: this.#parts.random.uuid() }
+    const result = await this.#transact<R>(request, prepared.operation, async (_tx, claim) => {
+      const attempt = claim?.attempt ?? 0
+      return { kind: 'complete', execution: { status: 'rejected', value, record: prepared.idHex, attempt }, outcome, claim }
+    }).catch((error: unknown) => {
+      throw error instanceof CommitUnknown
+        ? new StoreUnavailable(
+            'The refusal was sent to the store, which did not say whether it is recorded.',
+            { applied: 'unknown' },
+            { cause: error },
+          )
+        : error
+    })
+    if (result.word === 'refused') return { kind: 'refused', refusal: result.answer }
+    if (result.word === 'committed') return this.#committed(prepared, result.value, false, () => {})
+    return { kind: 'refused', refusal: { word: 'in-progress', retryAfterMs: 1_000 } }
+  }
+
+  #escaped<R>(prepared: Prepared | undefined, operation: OperationDefinition, ending: Ending<R>): TransactionEscaped {
+    const cause = ending.kind === 'threw' ? ending.error : undefined
+    const error = new TransactionEscaped(
+      `The handler of "${operation.name}" ended its transaction itself and then ${ending.kind === 'threw' ? 'threw' : 'failed'}: its rows are committed, so the record is uncertain and nothing runs again. Leave COMMIT and ROLLBACK to the library.`,
+      { cause },
+    )
+    if (prepared !== undefined) this.#tell('transaction-escaped', prepared, 0, 'uncertain', error)
+    return error
+  }
+
+  /** The truth is in the database: read again by attempt id. What is not found may still be on its way, so the answer is withheld. */
+  async #afterUnknownCommit<R>(prepared: Prepared, attemptId: string, ending: Ending<R>, cause: unknown): Promise<Step<R>> {
+    const { clock, limits } = this.#parts
+    const found = await bounded(clock, limits.storeTimeoutMs, 'a read', () => this.#store.read(prepared.id)).catch(() => undefined)
+    if (ending.kind === 'complete' && found?.state === 'completed' && found.attemptId === attemptId)
+      return { kind: 'ended', execution: ending.execution }
+    this.#tell('unrecorded', prepared, 0, 'commit-unknown', cause)
+    return {
+      kind: 'ended',
+      execution: { status: 'unrecorded', value: undefined, answer: false, retryAfterMs: 1_000, record: prepared.idHex },
+    }
+  }
+}
+
+/** The handler ended, and whether its transaction did is not known. */
+class CommitUnknown extends Error {
+  readonly ending: unknown
+
+  constructor(ending: unknown, cause: unknown) {
+    super('the commit was not answered', { cause })
+    this.ending = ending
+  }
+}
+
+function asObserved<R, Tx>(work: Work<R, Tx>, observed: Prepared): Work<R, Tx> {
+  return {
+    run: (context, tx) => work.run(unprotectedContext(observed, context.signal), tx),
+    encode: (value) => work.encode(value),
+    encodeRejection: (value) => work.encodeRejection(value),
+    judge: (value) => work.judge(value),
+  }
+}
+
+function encodedRejection<R, Tx>(work: Work<R, Tx>, value: unknown, prepared: Prepared | undefined): Ending<R> {
+  try {
+    return { kind: 'rejected', value, encoded: prepared === undefined ? undefined : work.encodeRejection(value) }
+  } catch (error) {
+    return { kind: 'threw', error }
+  }
+}

@@ -1,0 +1,3 @@
+export { nodeClock } from './node-clock.ts'
+export { nodeHasher } from './node-hasher.ts'
+export { nodeRandom } from './node-random.ts'

@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import type { RecordSummary } from '../../src/core/index.ts'
+import { RecentOutcomes } from '../../src/core/recent-outcome.ts'
+import { ManualClock } from '../../src/testing/manual-clock.ts'
+
+const plain = new Uint8Array([1, 2, 3])
+const summary = { state: 'completed' } as RecordSummary
+const outcome = (bytes: number) => ({ plain, stored: { codec: 1, bytes: new Uint8Array(bytes) }, summary })
+
+test('an outcome is found under its payload, and another payload is a mismatch', () => {
+  const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 10, recentBytesMax: 100_000 })
+  recent.remember('a', outcome(5), 3_600_000)
+  expect(recent.find('a', new Uint8Array([1, 2, 3]))).toMatchObject({ summary })
+  expect(recent.find('a', new Uint8Array([9, 9, 9]))).toBe('mismatch')
+  expect(recent.find('b', plain)).toBeUndefined()
+})
+
+test('an outcome is kept for a minute at most, and never beyond its retention', async () => {
+  const clock = new ManualClock()
+  const recent = new RecentOutcomes(clock, { recentOutcomesMax: 10, recentBytesMax: 100_000 })
+  recent.remember('long', outcome(5), 3_600_000)
+  recent.remember('short', outcome(5), 1_000)
+  await clock.advance(999)
+  expect(recent.find('short', plain)).toBeDefined()
+  await clock.advance(1)
+  expect(recent.find('short', plain)).toBeUndefined()
+  await clock.advance(58_999)
+  expect(recent.find('long', plain)).toBeDefined()
+  await clock.advance(1)
+  expect(recent.find('long', plain)).toBeUndefined()
+})
+
+test('it is bounded in number and in bytes, and the oldest goes first', () => {
+  const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 2, recentBytesMax: 100_000 })
+  for (const id of ['a', 'b', 'c']) recent.remember(id, outcome(5), 3_600_000)
+  expect(['a', 'b', 'c'].filter((id) => recent.find(id, plain) !== undefined)).toEqual(['b', 'c'])
+  const small = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 100, recentBytesMax: 10_000 })
+  for (let id = 0; id < 20; id++) small.remember(String(id), outcome(700), 3_600_000)
+  small.remember('huge', outcome(9_000), 3_600_000)
+  expect(small.find('huge', plain)).toBeUndefined()
+  expect(Array.from({ length: 20 }, (_, id) => small.find(String(id), plain)).filter((found) => found !== undefined)).toHaveLength(8)
+  small.remember('19', outcome(100), 3_600_000)
+  small.forget('19')
+  expect(small.find('19', plain)).toBeUndefined()
+})
+
+test('with a limit of 0 nothing is kept', () => {
+  const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 0, recentBytesMax: 100_000 })
+  recent.remember('a', outcome(5), 3_600_000)
+  expect(recent.find('a', plain)).toBeUndefined()
+})
