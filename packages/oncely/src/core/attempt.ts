@@ -35,7 +35,7 @@ export interface AttemptContext {
   readonly attempt: number
   /**
    * Persists that effects may start. With `begin: 'explicit'` it is awaited before the first effect; when it throws, nothing may
-   * be done. Elsewhere it does nothing.
+   * be done. With `at-claim` it only throws when the lease is lost or lapsed; in a transaction it does nothing.
    */
   begin(): Promise<void>
   /** Aborted before the lease ends, when the claim was lost, and when the process drains. */
@@ -88,8 +88,8 @@ export type Execution<R> =
       readonly record: string
     }
 
-/** What a failed attempt left behind: nothing, a free key, or doubt. */
-export type Disposition = 'rolled-back' | 'released' | 'uncertain'
+/** What a failed attempt left behind: nothing, a free key, a record that the next claim takes over, or doubt. */
+export type Disposition = 'rolled-back' | 'released' | 'repeatable' | 'uncertain'
 
 /** A completed outcome as handed to duplicates in this process. */
 export interface SharedOutcome {

@@ -7,7 +7,7 @@ import { sameBytes } from './outcome.ts'
  * The requests of one process that carry the same record: one leads and asks the store, the others share what it learns.
  *
  *   claiming ──▶ refused   the store's word goes to every follower with the same payload; another payload asks for itself
- *            ──▶ running   a follower answers at once (in progress, mismatch), or waits for the end
+ *            ──▶ running   a follower answers at once (in progress) or waits for the end; another payload asks the store
  *   running  ──▶ settled   with an outcome: followers replay it; without one (released, rolled back): one of them leads
  *
  * A share dies with its lease. It holds no connection, and it never hands a leader's exception to a follower.
@@ -40,6 +40,11 @@ export class Crowd {
     })
     this.#flights.set(id, flight)
     return flight
+  }
+
+  /** A flight that nobody joins: its payload is not the one that leads. */
+  aside(plain: Uint8Array): Flight {
+    return new Flight(plain, () => {})
   }
 
   /** Waits for the news, at most `limitMs`, ended early by `signal`. */

@@ -1,19 +1,21 @@
 import type { Clock } from './clock.ts'
 import { toHex } from './hex.ts'
+import type { Limits } from './limits.ts'
 import type { AuditCount, Store } from './store.ts'
+import { bounded } from './store-call.ts'
 
 /** Counts answers to duplicates per (record, minute, reason) and writes them in batches; a crash loses counts, never a state change. */
 export class DuplicateCount {
   readonly #store: Store
   readonly #clock: Clock
-  readonly #flushMs: number
+  readonly #limits: Pick<Limits, 'auditFlushMs' | 'storeTimeoutMs'>
   #counts = new Map<string, AuditCount>()
   #cancel: (() => void) | undefined
 
-  constructor(store: Store, clock: Clock, flushMs: number) {
+  constructor(store: Store, clock: Clock, limits: Pick<Limits, 'auditFlushMs' | 'storeTimeoutMs'>) {
     this.#store = store
     this.#clock = clock
-    this.#flushMs = flushMs
+    this.#limits = limits
   }
 
   add(id: Uint8Array, operation: string, reason: string): void {
@@ -22,7 +24,7 @@ export class DuplicateCount {
     const name = `${toHex(id)}/${minuteMs}/${reason}`
     this.#counts.set(name, { id, operation, minuteMs, reason, count: (this.#counts.get(name)?.count ?? 0) + 1 })
     if (this.#counts.size >= countsMax) void this.flush()
-    else this.#cancel ??= this.#clock.after(this.#flushMs, () => void this.flush(), 'background')
+    else this.#cancel ??= this.#clock.after(this.#limits.auditFlushMs, () => void this.flush(), 'background')
   }
 
   /** Writes what was counted. What cannot be written is dropped: counts must never fill the memory of a process whose store is down. */
@@ -32,7 +34,7 @@ export class DuplicateCount {
     if (this.#counts.size === 0) return
     const batch = [...this.#counts.values()]
     this.#counts = new Map()
-    await this.#store.audit(batch).catch(() => {})
+    await bounded(this.#clock, this.#limits.storeTimeoutMs, 'the counts of duplicates', () => this.#store.audit(batch)).catch(() => {})
   }
 }
 

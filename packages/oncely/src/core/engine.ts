@@ -36,7 +36,7 @@ export class Engine<Tx> {
   constructor(parts: EngineParts) {
     this.parts = parts
     this.crowd = new Crowd(parts.clock)
-    this.duplicates = new DuplicateCount(parts.store, parts.clock, parts.limits.auditFlushMs)
+    this.duplicates = new DuplicateCount(parts.store, parts.clock, parts.limits)
     this.recent = new RecentOutcomes(parts.clock, parts.limits)
     const tell = this.tell.bind(this)
     this.#lease = new LeaseAttempt(parts, tell)
@@ -114,9 +114,10 @@ export class Engine<Tx> {
     const arrivedMs = this.parts.clock.monotonicMs()
     const leftMs = (limitMs: number): number => arrivedMs + limitMs - this.parts.clock.monotonicMs()
     const waits = policy.onConcurrent === 'wait'
-    for (;;) {
+    for (let joined = 0; ; joined++) {
       const flight = this.crowd.find(prepared.idHex)
-      if (flight === undefined) return this.#lead(prepared, work, arrivedMs)
+      if (flight === undefined)
+        return this.#lead(prepared, work, arrivedMs, this.crowd.lead(prepared.idHex, prepared.request.fingerprint.plain))
       const same = flight.carries(prepared.request.fingerprint.plain)
       if (flight.state === 'claiming') {
         await this.crowd.wait(
@@ -124,11 +125,14 @@ export class Engine<Tx> {
           leftMs(Math.max(this.parts.limits.storeTimeoutMs, waits ? policy.waitMs : 0)),
           this.#shutdown.signal,
         )
-        if (flight.refusal !== undefined && (same || flight.refusal.word === 'unavailable')) return this.answer(prepared, flight.refusal)
+        // A mismatch is final for its client. The first flight's claim may have been judged before this call came, so ask again.
+        const heard = flight.refusal?.word === 'mismatch' ? same && joined > 0 : same || flight.refusal?.word === 'unavailable'
+        if (flight.refusal !== undefined && heard) return this.answer(prepared, flight.refusal)
         if (flight.state === 'claiming') return this.answer(prepared, inProgress(flight, this.parts.clock))
         continue
       }
-      if (!same) return this.answer(prepared, { word: 'mismatch' })
+      // What runs here may have ended in the store already: only the store tells another payload that it is one.
+      if (!same) return this.#lead(prepared, work, arrivedMs, this.crowd.aside(prepared.request.fingerprint.plain))
       if (!waits || leftMs(policy.waitMs) <= 0 || this.crowd.waiters >= this.parts.limits.waitersMax || this.#shutdown.signal.aborted) {
         return this.answer(prepared, inProgress(flight, this.parts.clock))
       }
@@ -137,8 +141,7 @@ export class Engine<Tx> {
     }
   }
 
-  async #lead<R>(prepared: Prepared, work: Work<R, Tx>, arrivedMs: number): Promise<Execution<R>> {
-    const flight = this.crowd.lead(prepared.idHex, prepared.request.fingerprint.plain)
+  async #lead<R>(prepared: Prepared, work: Work<R, Tx>, arrivedMs: number, flight: Flight): Promise<Execution<R>> {
     let shared: SharedOutcome | undefined
     try {
       const refusal = await this.#try(prepared, work, flight, arrivedMs, (completed) => {

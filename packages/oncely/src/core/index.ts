@@ -40,7 +40,7 @@ export {
 export { type FunctionCall, type HandlerContext, type RunResult, validateInput } from './function-call.ts'
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
-export { checkKey, derivedKey, recordId } from './key.ts'
+export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { type BindOf, Oncely, type OncelyOptions, Operation, type Platform, type StartOptions, type TxOf } from './oncely.ts'
 export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
@@ -75,6 +75,7 @@ export {
   type UncertainRecord,
 } from './record.ts'
 export { isRejection, Rejection } from './rejection.ts'
+export type { SqlClosed, SqlEnding, SqlLayer, SqlOpening, SqlRows, SqlValue } from './sql-layer.ts'
 export type { StandardResult, StandardSchema } from './standard-schema.ts'
 export type {
   AuditCount,

@@ -2,7 +2,7 @@ import type { Disposition, Execution, SharedOutcome, Work } from './attempt.ts'
 import { codecIds, type EncodedValue, openOutcome, sealOutcome } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
-import { StoreUnavailable } from './errors.ts'
+import { LeaseLost, StoreUnavailable } from './errors.ts'
 import { Lease } from './lease.ts'
 import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
@@ -50,6 +50,7 @@ export class LeaseAttempt {
       begun: answer.begunAttempt !== 0,
       onDeadline: (deadlineMs) => flight.run(deadlineMs),
     })
+    if (lease.lapsed) return this.#refuseLate(answer, lease)
     this.#held.add(lease)
     try {
       return { kind: 'ended', execution: await this.#handle(prepared, work, answer, lease, share) }
@@ -57,6 +58,15 @@ export class LeaseAttempt {
       lease.stop()
       this.#held.delete(lease)
     }
+  }
+
+  /** The process stood still while its claim was answered: somebody else may hold the record by now, so the handler never starts. */
+  #refuseLate<R>({ ownership }: Acquired, lease: Lease): Step<R> {
+    const cause = lease.lose('the answer of the claim came too late')
+    const { store, limits } = this.#parts
+    const reason = 'the claim was answered too late'
+    void insist(this.#parts, limits.storeTimeoutMs, 'a release', () => store.release(ownership, { reason, declared: true })).catch(() => {})
+    return { kind: 'refused', refusal: { word: 'unavailable', cause } }
   }
 
   /** Runs without a claim, because the store is down and the policy says that the effect matters more than its protection. */
@@ -112,6 +122,8 @@ export class LeaseAttempt {
     } catch (error) {
       if (!isRejection(error)) {
         await this.#giveUp(prepared, claim, lease, reasonOf(error), false)
+        // Our own news to the handler is no failure of the handler's: the caller is told what stands.
+        if (error instanceof LeaseLost && lease.signal.reason === error) return this.whatStands(prepared)
         throw error
       }
       const encoded = await this.#encoded(prepared, claim, lease, () => work.encodeRejection(error.value))
@@ -172,23 +184,40 @@ export class LeaseAttempt {
     return this.whatStands(prepared)
   }
 
-  /** After a lost claim: the outcome that stands, if there is one, else doubt. */
+  /** After a lost claim: the outcome that stands, or that a repeat will learn it, or doubt. */
   async whatStands<R>(prepared: Prepared): Promise<Execution<R>> {
     const { store, clock, limits, hasher } = this.#parts
+    const record = prepared.idHex
     const found = await bounded(clock, limits.storeTimeoutMs, 'a read', () => store.read(prepared.id)).catch(() => undefined)
-    if (found?.state !== 'completed' || found.outcome === undefined)
-      return { status: 'uncertain', summary: undefined, record: prepared.idHex }
-    return { status: 'replayed', stored: openOutcome(found.outcome, hasher), summary: summarize(found), record: prepared.idHex }
+    switch (found?.state) {
+      case 'completed':
+        return { status: 'replayed', stored: openOutcome(found.outcome, hasher), summary: summarize(found), record }
+      case 'running':
+        return { status: 'in-progress', retryAfterMs: 1_000, record }
+      case 'quarantined':
+        return { status: 'quarantined', summary: summarize(found), record }
+      // Somebody said "not applied" while this attempt may have applied it: a repeat could be a second effect.
+      case 'released':
+      case 'uncertain':
+      case undefined:
+        return { status: 'uncertain', summary: found && summarize(found), record }
+      default:
+        return found satisfies never
+    }
   }
 
   async #giveUp(prepared: Prepared, claim: Acquired, lease: Lease, reason: string, declared: boolean): Promise<Disposition> {
-    const disposition = await this.#settle(lease, reason, declared)
-    this.#tell(disposition === 'released' ? 'released' : 'sealed', prepared, claim.attempt, reason)
+    const { rerunnable, policy } = prepared.operation
+    const disposition = await this.#settle(lease, reason, declared, rerunnable || policy.onLostLease === 'takeover')
+    this.#tell(disposition === 'uncertain' ? 'sealed' : 'released', prepared, claim.attempt, reason)
     return disposition
   }
 
-  /** Frees the key where nothing can have been applied, else seals it. The store decides what began, not this process. */
-  async #settle(lease: Lease, reason: string, declared: boolean): Promise<'released' | 'uncertain'> {
+  /**
+   * Frees the key where nothing can have been applied, lets the lease lapse where the attempt may be repeated (its payload stays
+   * compared), else seals it. The store decides what began, not this process.
+   */
+  async #settle(lease: Lease, reason: string, declared: boolean, repeatable = false): Promise<'released' | 'repeatable' | 'uncertain'> {
     const { store, limits } = this.#parts
     try {
       if (!lease.begun || declared) {
@@ -198,11 +227,15 @@ export class LeaseAttempt {
         if (answer === 'done') return 'released'
         if (answer === 'lost') return 'uncertain'
       }
+      if (repeatable) {
+        await insist(this.#parts, limits.storeTimeoutMs, 'a lapse', () => store.renew(lease.ownership, { leaseMs: 1 }))
+        return 'repeatable'
+      }
       await insist(this.#parts, limits.storeTimeoutMs, 'a seal', () => store.seal(lease.ownership, { reason }))
       return 'uncertain'
     } catch (error) {
       // The record keeps running until its lease ends; the next claim then decides by whether the attempt began.
-      if (error instanceof StoreUnavailable) return lease.begun ? 'uncertain' : 'released'
+      if (error instanceof StoreUnavailable) return repeatable ? 'repeatable' : lease.begun ? 'uncertain' : 'released'
       throw error
     }
   }

@@ -62,11 +62,20 @@ export class Lease {
   }
 
   /**
+   * True when somebody else may have been granted the record. A process that stood still runs its late timers after its messages,
+   * so whoever is about to start an effect asks the clock instead of the signal.
+   */
+  get lapsed(): boolean {
+    return this.#clock.monotonicMs() >= this.#deadlineMs - this.#marginMs
+  }
+
+  /**
    * Persists that effects may start. A lost claim and an unknown answer both throw; after an unknown one the record counts as
-   * begun.
+   * begun. It throws too when the lease lapsed before the effect could start.
    */
   async begin(): Promise<void> {
     if (this.#abort.signal.aborted) throw this.#abort.signal.reason
+    if (this.lapsed) throw this.lose('no renewal got through in time')
     if (this.#begun) return
     const sentMs = this.#clock.monotonicMs()
     try {
@@ -77,7 +86,9 @@ export class Lease {
       )
       if (answer === 'done') {
         this.#begun = true
-        return this.#held(sentMs)
+        this.#held(sentMs)
+        if (this.lapsed) throw this.lose('the answer to begin() came too late')
+        return
       }
       if (answer === timedOut)
         throw new StoreUnavailable(
@@ -110,6 +121,10 @@ export class Lease {
     if (!this.#abort.signal.aborted) this.#abort.abort(reason)
   }
 
+  get #marginMs(): number {
+    return this.#leaseMs / 10
+  }
+
   #held(sentMs: number): void {
     if (this.#stopped) return
     this.#deadlineMs = Math.max(this.#deadlineMs, sentMs + this.#leaseMs)
@@ -118,9 +133,8 @@ export class Lease {
     this.#cancelDeadline()
     const nowMs = this.#clock.monotonicMs()
     this.#cancelRenewal = this.#clock.after(Math.max(0, sentMs + this.#leaseMs / 3 - nowMs), () => void this.#renew(), 'background')
-    const marginMs = this.#leaseMs / 10
     this.#cancelDeadline = this.#clock.after(
-      Math.max(0, this.#deadlineMs - marginMs - nowMs),
+      Math.max(0, this.#deadlineMs - this.#marginMs - nowMs),
       () => this.lose('no renewal got through in time'),
       'background',
     )

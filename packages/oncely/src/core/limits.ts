@@ -51,7 +51,7 @@ export const limitBounds: Readonly<Record<keyof Limits, Bound>> = {
 /** The presets with the caller's own values in their place; refuses a value outside its range. */
 export function checkLimits(own: Partial<Limits> = {}): Limits {
   const names = Object.keys(limitBounds) as (keyof Limits)[]
-  const unknown = Object.keys(own).find((name) => !(name in limitBounds))
+  const unknown = Object.keys(own).find((name) => !Object.hasOwn(limitBounds, name))
   if (unknown !== undefined) throw new ConfigurationError(`limits.${unknown} is not a limit; the limits are ${names.join(', ')}.`)
   const checked = Object.fromEntries(
     names.map((name) => [name, checkBound(`limits.${name}`, own[name], limitBounds[name])]),

@@ -121,7 +121,7 @@ export const survivesOrder: readonly Survives[] = ['nothing', 'restart', 'power'
 
 /** The preset with the caller's own values in their place; refuses an unknown preset and what does not add up. */
 export function definePolicy(preset: string, options: PolicyOptions = {}): Policy {
-  const found = (policyPresets as Record<string, Policy | undefined>)[preset]
+  const found = Object.hasOwn(policyPresets, preset) ? policyPresets[preset as PolicyName] : undefined
   if (found === undefined) {
     throw new ConfigurationError(`Policy ${JSON.stringify(preset)} is unknown; the presets are ${Object.keys(policyPresets).join(', ')}.`)
   }
@@ -129,7 +129,7 @@ export function definePolicy(preset: string, options: PolicyOptions = {}): Polic
   const own: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined) continue
-    if (!(name in optionTargets))
+    if (!Object.hasOwn(optionTargets, name))
       throw new ConfigurationError(`policy.${name} is not an option; the options are ${Object.keys(optionTargets).join(', ')}.`)
     const target = optionTargets[name as keyof PolicyOptions]
     own[target] = target.endsWith('Ms')

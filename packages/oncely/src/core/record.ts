@@ -21,7 +21,7 @@ export interface FencingToken {
   readonly seq: bigint
 }
 
-/** The numbers of a policy that a record keeps for its whole life, whatever the configuration says later. */
+/** The numbers of a policy as its newest claim stored them; what the configuration says later does not change a record. */
 export interface RecordPolicy {
   readonly name: string
   /** How long a completed outcome can be replayed, from completion. */

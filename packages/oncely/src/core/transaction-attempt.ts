@@ -121,8 +121,10 @@ export class TransactionAttempt<Tx> {
   ): Promise<Step<R>> {
     const attemptId = this.#parts.random.uuid()
     const request = prepared === undefined ? undefined : { ...prepared.request, attemptId }
+    // Counted from before the claim is sent: a process that stood still must not speak for a transaction that has ended since.
+    const deadlineMs = this.#parts.clock.monotonicMs() + operation.policy.leaseMs
     const body = (tx: Tx, claim: Acquired | undefined): Promise<Ending<R>> => {
-      flight?.run(this.#parts.clock.monotonicMs() + operation.policy.leaseMs)
+      flight?.run(deadlineMs)
       if (prepared !== undefined && claim !== undefined) this.#tell('claimed', prepared, claim.attempt, '')
       return this.#handle(prepared, claim, work, tx, stop)
     }
@@ -192,13 +194,14 @@ export class TransactionAttempt<Tx> {
       left = resolve
     })
     let abandoned = false
+    const openByMs = clock.monotonicMs() + limits.storeTimeoutMs
     const options: TransactionOptions = {
       lockTimeoutMs: limits.storeTimeoutMs,
       idleTimeoutMs: operation.policy.leaseMs,
       isolation: operation.isolation,
     }
     const work = this.#store.transact<Ending<R>>(request, options, async ({ tx, claim }): Promise<TransactionEnd<Ending<R>>> => {
-      if (abandoned)
+      if (abandoned || clock.monotonicMs() >= openByMs)
         return {
           end: 'roll-back',
           value: { kind: 'threw', error: new StoreUnavailable('The transaction opened after its time limit.', { applied: 'no' }) },

@@ -49,7 +49,7 @@ describe('a process that dies or is paused', () => {
     await clock.advance(30_000)
     expect(await charge.run(call, ({ attempt }) => attempt)).toMatchObject({ status: 'done', value: 2 })
     gate.resolve()
-    await expect(first).rejects.toMatchObject({ code: 'ONCELY_LEASE_LOST' })
+    expect(await first).toEqual({ status: 'replayed', value: 2 })
     expect(types()).toContain('taken-over')
   })
 
@@ -81,7 +81,7 @@ describe('a process that dies or is paused', () => {
     expect(types()).toContain('lease-lost')
   })
 
-  test('a late owner whose successor still runs is told uncertain', async () => {
+  test('a late owner whose successor still runs is told to come back for its outcome', async () => {
     const { clock, start } = world()
     const [a, b] = [start(), start()]
     cutOff(a)
@@ -92,9 +92,19 @@ describe('a process that dies or is paused', () => {
     const second = b.oncely.operation('sync', options).run(call, () => gateB.promise.then(() => 'b'))
     await clock.advance(1)
     gateA.resolve()
-    expect(await first).toMatchObject({ status: 'uncertain' })
+    expect(await first).toMatchObject({ status: 'in-progress' })
     gateB.resolve()
     expect(await second).toMatchObject({ status: 'done', value: 'b' })
+  })
+
+  test('a rerunnable attempt that fails after it began is repeated by the next claim, with the same payload only', async () => {
+    const { clock, start } = world()
+    const { oncely } = start()
+    const sync = oncely.operation('sync', { bind: 'lease', rerunnable: true, policy })
+    await expect(sync.run(call, () => Promise.reject(new Error('reset')))).rejects.toThrow('reset')
+    await clock.advance(1)
+    expect(await sync.run({ ...call, input: { amount: 6 } }, () => 'other')).toEqual({ status: 'mismatch' })
+    expect(await sync.run(call, ({ attempt }) => attempt)).toEqual({ status: 'done', value: 2, attempt: 2 })
   })
 
   test('attempts are bounded: then the record is quarantined, and an operator frees it', async () => {

@@ -188,7 +188,8 @@ class MemoryStore implements Store {
     if (record !== undefined && record !== before) {
       this.#records.set(toHex(id), record)
       const changed = trailEvent(before, record)
-      if (changed !== undefined) this.#trace(record, changed, trace)
+      // A claim that seals or quarantines brings no reason: the record knows it.
+      if (changed !== undefined) this.#trace(record, changed, 'reason' in record ? { ...trace, reason: record.reason } : trace)
     }
     return answer
   }
