@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type IdempotentFetch, type IdempotentFetchOptions, idempotentFetch } from '../../src/client/index.ts'
+import { problem, type ScriptedServer, type Step, startScriptedServer } from './scripted-server.ts'
+import { type TestPlatform, testPlatform } from './test-platform.ts'
+
+let server: ScriptedServer
+let time: TestPlatform
+
+beforeAll(async () => {
+  server = await startScriptedServer()
+})
+afterAll(() => server.close())
+beforeEach(() => {
+  time = testPlatform()
+})
+
+function client(options: IdempotentFetchOptions = {}): IdempotentFetch {
+  return idempotentFetch({ fetch: time.fetch, platform: time.platform, ...options })
+}
+const running = problem(409, { retryable: true })
+const post = { method: 'POST', body: '{"amount":1}' } as const
+
+describe('the result says (R60)', () => {
+  test('that the answer is a replay', async () => {
+    server.plan('reset', { status: 201, headers: { 'idempotent-replayed': 'true' } })
+    expect((await client()(server.url, post)).idempotency).toMatchObject({ replayed: true, attempts: 2, uncertain: false })
+  })
+
+  test('that another region may still win', async () => {
+    server.plan({ status: 201, headers: { 'idempotency-settled': '?0' } })
+    expect((await client()(server.url, post)).idempotency).toMatchObject({ settled: false, uncertain: false })
+  })
+
+  const uncertain: readonly (readonly [string, readonly Step[]])[] = [
+    ['the server says uncertain', [problem(409, { retryable: false, operation_state: 'uncertain' })]],
+    ['the server failed', [{ status: 500 }]],
+    ['the server gave up', [problem(409, { retryable: false, operation_state: 'quarantined' })]],
+    ['the request still runs', [running]],
+    ['a refusal follows a lost answer', ['reset', { status: 401 }]],
+    ['a refusal follows a server error', [{ status: 502 }, problem(422, {})]],
+  ]
+  test.each(uncertain)('that the effect is uncertain when %s', async (_, steps) => {
+    server.plan(...steps)
+    expect((await client({ retry: { attemptsMax: 2 } })(server.url, post)).idempotency.uncertain).toBe(true)
+  })
+
+  const certain: readonly (readonly [string, readonly Step[]])[] = [
+    ['an outcome follows a lost answer', ['reset', { status: 402 }]],
+    ['a replayed refusal follows a lost answer', ['reset', { status: 422, headers: { 'idempotent-replayed': 'true' } }]],
+    ['the server refused at once', [{ status: 401 }]],
+    ['every attempt was turned away untouched', [problem(503, { safe_new_key: true })]],
+    ['the refusal is an outcome', [{ status: 404 }]],
+  ]
+  test.each(certain)('that the effect is certain when %s', async (_, steps) => {
+    server.plan(...steps)
+    expect((await client({ retry: { attemptsMax: 2 } })(server.url, post)).idempotency.uncertain).toBe(false)
+  })
+})
