@@ -1,0 +1,47 @@
+import { conflictCases } from './http/conflict-cases.ts'
+import { failureCases, leaseFailureCases, transactionFailureCases } from './http/failure-cases.ts'
+import { fingerprintCases } from './http/fingerprint-cases.ts'
+import { guardCases } from './http/guard-cases.ts'
+import { guardFailureCases } from './http/guard-failure-cases.ts'
+import { HttpWorld } from './http/http-world.ts'
+import { keyCases } from './http/key-cases.ts'
+import { outcomeCases } from './http/outcome-cases.ts'
+import { replayCases } from './http/replay-cases.ts'
+import { scopeCases } from './http/scope-cases.ts'
+import type { HttpStoreHarness, HttpSuiteOptions } from './http-harness.ts'
+import { declareCases } from './runner.ts'
+
+/**
+ * Declares the HTTP contract of an adapter as tests, each named by the line of the contract it holds the adapter to. Requests go
+ * over a real socket, header lines as written.
+ *
+ * @throws TypeError when a skip names no case or gives no reason.
+ *
+ * @example
+ * httpSuite({ test, bind: 'lease', open: openMemoryStore, serve: async ({ oncely, routes }) => listen(expressApp(oncely, routes)) })
+ */
+export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
+  const cases = {
+    ...keyCases,
+    ...replayCases,
+    ...conflictCases,
+    ...scopeCases,
+    ...fingerprintCases,
+    ...outcomeCases,
+    ...failureCases,
+    ...(options.bind === 'lease' ? { ...leaseFailureCases, ...guardCases, ...guardFailureCases } : transactionFailureCases),
+  }
+  declareCases(options.test, options.skip ?? {}, cases, async (body) => {
+    const harness = (await options.open()) as HttpStoreHarness<unknown>
+    const world = new HttpWorld(options, harness)
+    try {
+      await body(world)
+    } catch (error) {
+      await world.close()
+      await harness.close('failed')
+      throw error
+    }
+    await world.close()
+    await harness.close('passed')
+  })
+}

@@ -1,0 +1,18 @@
+export type {
+  HttpStoreHarness,
+  HttpSuiteOptions,
+  SuiteApplication,
+  SuiteContext,
+  SuiteGuardRoute,
+  SuiteHandleRoute,
+  SuiteHeaders,
+  SuiteMiddleware,
+  SuiteRoute,
+  SuiteServer,
+} from './http-harness.ts'
+export { httpSuite } from './http-suite.ts'
+export { checkLinearizable, type HistoryOperation, type LinearizabilityVerdict, type SequentialModel } from './linearizability.ts'
+export { ManualClock } from './manual-clock.ts'
+export type { Skips, TestRunner } from './runner.ts'
+export type { StoreHarness, TransactionalHarness } from './store-harness.ts'
+export { type StoreSuiteOptions, storeSuite } from './store-suite.ts'
