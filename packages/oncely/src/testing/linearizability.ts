@@ -83,7 +83,8 @@ class Search<State, Input, Output> {
     this.#model = model
     this.#taken = new Uint32Array(Math.ceil(operations.length / 32))
     this.#answered = new Uint32Array(this.#taken.length)
-    for (const [index, { result }] of operations.entries()) if (result.kind === 'ok') (this.#answered[index >> 5] as number) |= 1 << (index & 31)
+    for (const [index, { result }] of operations.entries())
+      if (result.kind === 'ok') (this.#answered[index >> 5] as number) |= 1 << (index & 31)
     this.#owed = operations.filter(({ result }) => result.kind === 'ok').length
   }
 

@@ -20,13 +20,16 @@ export interface ExchangeOptions {
 
 /** One request on a connection of its own, its header lines as given; and the response as it came. */
 export function exchange(port: number, options: ExchangeOptions): Promise<Exchanged> {
-  return new Promise((resolve, reject) => {
+  const exchanged = new Promise<Exchanged>((resolve, reject) => {
     const request = httpRequest(nodeOptions(port, options), (response) => {
       readWhole(response).then(resolve, reject)
     })
     request.on('error', reject)
     request.end(options.body)
   })
+  // A case that fails before it waits for its answer is told once, by its own failure.
+  exchanged.catch(() => {})
+  return exchanged
 }
 
 /** A request whose response is read as it arrives; `abort` cuts the connection. */

@@ -65,6 +65,30 @@ const ways: readonly (readonly [name: string, status: number, body: Uint8Array, 
     (_request, response) => void response.writeHead(304, { etag: '"v1"' }).end('ignored'),
   ],
   [
+    'a head said twice',
+    201,
+    Buffer.from('x'),
+    (_request, response) => void response.writeHead(201, undefined, { etag: '"v1"' }).writeHead(201).end('x'),
+  ],
+  [
+    'a chunk in another encoding',
+    200,
+    Buffer.from([0xfc, 0xfc]),
+    (_request, response) => void (response.write('ü', 'latin1') && response.end('fc', 'hex')),
+  ],
+  [
+    'a head of nested pairs',
+    200,
+    Buffer.from('x'),
+    (_request, response) =>
+      void response
+        .writeHead(200, [
+          ['link', '</a>'],
+          ['link', '</b>'],
+        ] as never)
+        .end('x'),
+  ],
+  [
     'a head of pairs',
     200,
     Buffer.from('x'),
@@ -158,6 +182,11 @@ export const guardCases: HttpCases = {
         seen['ended'] = [response.headersSent, response.writableEnded, response.writableFinished]
         seen['again'] = response.end('c') === response
         seen['late write'] = response.write('d')
+        const code = (name: string) => (error?: Error | null) => {
+          seen[name] = (error as { code?: string } | undefined)?.code
+        }
+        response.end(code('end twice'))
+        response.write('e', code('write after end'))
       },
     })
     const answer = await app.post(freshKey())
@@ -171,6 +200,8 @@ export const guardCases: HttpCases = {
       'late write': false,
       finish: [true, true],
       callback: true,
+      'end twice': 'ERR_STREAM_ALREADY_FINISHED',
+      'write after end': 'ERR_STREAM_WRITE_AFTER_END',
     })
   },
 
@@ -250,6 +281,23 @@ export const guardCases: HttpCases = {
     const body = assertProblem(await app.post(key), 409, 'result-not-stored')
     assert.deepEqual([body['reason'], body['original_status'], body['resource']], ['oversize', 201, '/big'])
     assert.equal(app.runs, 1)
+  },
+
+  'R36: what is too large to keep is not held back until its end': async (world) => {
+    const end = deferred<void>()
+    const app = await world.start({
+      limits: { responseBytesMax: 1_000 },
+      guarded: (_request, response) => {
+        response.write('x'.repeat(1_000))
+        response.write('y')
+        void end.promise.then(() => response.end('z'))
+      },
+    })
+    const headers = { 'idempotency-key': freshKey() }
+    const head = await openExchange(app.port, { headers }).head
+    assertProblem(await app.send({ headers }), 409, 'in-progress')
+    end.resolve()
+    assert.equal((await readWhole(head)).body.length, 1_002)
   },
 
   'R40: compression outside and inside, any retry reads the same bytes': async (world) => {

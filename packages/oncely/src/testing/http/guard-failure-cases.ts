@@ -149,4 +149,38 @@ export const guardFailureCases: HttpCases = {
     const streamed = await app.post(freshKey(), {}, { headers: { 'x-stream': '1' } })
     assert.deepEqual([streamed.status, streamed.body.toString('utf8')], [200, 'own words'])
   },
+
+  'R33: when the store breaks in an unexpected way, the application’s error handler answers and nothing of the handler’s is seen': async (
+    world,
+  ) => {
+    const app = await world.start({
+      store: (store) => interposed(store, () => ({ complete: () => Promise.reject(new TypeError('a bug of the store')) })),
+      guarded: (_request, response) => void response.setHeader('x-own', '1').end('own words'),
+    })
+    const answer = await app.post(freshKey())
+    assert.deepEqual([answer.status, answer.header('x-own')], [500, undefined])
+    assert.ok(!answer.body.includes('own words'))
+  },
+
+  'R35: a stream that its client leaves is let finish, and is over when the handler ends it': async (world) => {
+    const gate = deferred<void>()
+    const app = await world.start({
+      guarded: (_request, response) => {
+        response.flushHeaders()
+        response.write('data: 1')
+        void gate.promise.then(() => {
+          response.write('data: 2')
+          response.end()
+        })
+      },
+    })
+    const headers = { 'idempotency-key': freshKey() }
+    const request = openExchange(app.port, { headers })
+    const head = await request.head
+    head.on('error', () => {})
+    request.abort()
+    gate.resolve()
+    await app.until('completed')
+    assert.equal(assertProblem(await app.send({ headers }), 409, 'result-not-stored')['reason'], 'stream')
+  },
 }

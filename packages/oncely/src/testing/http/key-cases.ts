@@ -118,6 +118,9 @@ export const keyCases: HttpCases = {
     assert.equal(observed.filter((reason) => reason.startsWith('key-malformed')).length, 2)
     assert.equal(observed.filter((reason) => reason === 'first').length, 1)
     assert.ok(observed.includes('mismatch'), observed.join(', '))
+    const clients = new Set(app.events.flatMap(({ type, client }) => (type === 'observed' ? [client] : [])))
+    assert.equal(clients.size, 1, 'one caller has one name')
+    assert.match([...clients].join(), /^[0-9a-f]{12}$/)
   },
 
   'R64: optional protects where a key is sent, and runs without one': async (world) => {

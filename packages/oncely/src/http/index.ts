@@ -1,0 +1,26 @@
+export type { Answer } from './answer.ts'
+export { captureBody, requestBody } from './capture-body.ts'
+export { type CapturedResponse, HandlerAbandoned, ResponseCapture } from './capture-response.ts'
+export { answerRequest, executeRequest } from './contract.ts'
+export { corsAllowHeaders, corsExposeHeaders, corsHeaders } from './cross-origin.ts'
+export { type GuardedRequest, type GuardHttpOptions, GuardRoute, guardRequest } from './guard.ts'
+export { type HeaderLine, headerValues } from './header-line.ts'
+export { decodeNotStored, decodeResponse, encodeNotStored, encodeResponse, type NotStored, type NotStoredReason } from './http-codec.ts'
+export type { HttpWork } from './http-work.ts'
+export { type IdempotencyKeyOptions, type MalformedKey, type ParsedIdempotencyKey, parseIdempotencyKey } from './idempotency-key.ts'
+export { defaultProblemBase, type ProblemFacts, type ProblemKind, type ProblemName, problem, problemKinds } from './problem.ts'
+export { replayedHeaders } from './replay-header.ts'
+export { type ReadBody, readRequestBody } from './request-body.ts'
+export { type Principal, type RequestBody, type RequestFacts, traceIdOf } from './request-facts.ts'
+export { type HttpResponse, isHttpResponse, type ReplyHeaders, reject, reply } from './response.ts'
+export type { ReturningHandler } from './returning-work.ts'
+export { type HttpOptions, type HttpOutcome, HttpRoute } from './route.ts'
+export { sendResponse } from './send-response.ts'
+export {
+  type OperationSpecification,
+  type ProblemSpecification,
+  type RouteSpecification,
+  type Specification,
+  specification,
+  specificationPath,
+} from './specification.ts'

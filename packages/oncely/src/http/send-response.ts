@@ -1,0 +1,33 @@
+import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { HttpResponse } from './response.ts'
+
+/** Sends a whole response through a Node response, middleware outside included; a client that is gone gets nothing. */
+export function sendResponse(request: IncomingMessage, response: ServerResponse, { status, headers, body }: HttpResponse): void {
+  // What nobody read of the body would block the connection for the next request.
+  if (!request.complete || request.readableLength > 0) request.resume()
+  if (response.destroyed) return
+  response.statusCode = status
+  for (let at = 0; at < headers.length; at++) {
+    const [name, value] = headers[at] as (typeof headers)[number]
+    // The first line replaces what middleware outside has set; further lines of the same field stand beside it.
+    if (isRepeated(headers, at)) response.appendHeader(name, value)
+    else response.setHeader(name, value)
+  }
+  if (body.length === 0) response.end()
+  else if (body.length <= oneWriteBytesMax && response.end === ServerResponse.prototype.end) response.end(asLatin1(body), 'latin1')
+  else response.end(body)
+}
+
+/** Node sends a head and a string in one write, a head and bytes in two; beyond this size the copy costs more than the write. */
+const oneWriteBytesMax = 16_384
+
+/** One character a byte. Only for Node's own `end`: middleware that replaced it may not look at the encoding. */
+function asLatin1(body: Uint8Array): string {
+  return Buffer.from(body.buffer, body.byteOffset, body.length).toString('latin1')
+}
+
+function isRepeated(headers: HttpResponse['headers'], at: number): boolean {
+  const name = (headers[at] as (typeof headers)[number])[0]
+  for (let before = 0; before < at; before++) if (headers[before]?.[0] === name) return true
+  return false
+}
