@@ -24,13 +24,10 @@ export type Step<R> = { readonly kind: 'ended'; readonly execution: Execution<R>
 export type Acquired = Extract<ClaimAnswer, { word: 'acquired' }>
 
 /** Reports what happened to the event sink, if anybody listens. */
-export type Tell = (
-  type: OncelyEventType,
-  prepared: Pick<Prepared, 'idHex' | 'operation'>,
-  attempt: number,
-  reason: string,
-  error?: unknown,
-) => void
+export type Tell = (type: OncelyEventType, about: About, attempt: number, reason: string, error?: unknown) => void
+
+/** What an event is about; without a caller where none was resolved. */
+export type About = Pick<Prepared, 'idHex' | 'operation'> & Partial<Pick<Prepared, 'client'>>
 
 /** The handler's context; how effects begin and when to stop is what differs between binds. */
 export function attemptContext(prepared: Prepared, claim: Acquired, begin: () => Promise<void>, signal: AbortSignal): AttemptContext {

@@ -3,7 +3,7 @@ import { type Clock, sleep } from './clock.ts'
 import { type EncodedValue, openOutcome } from './codec.ts'
 import { Crowd, type Flight } from './crowd.ts'
 import { DuplicateCount } from './duplicate-count.ts'
-import type { EngineParts, Refusal, Step } from './engine-parts.ts'
+import type { About, EngineParts, Refusal, Step } from './engine-parts.ts'
 import { Draining, StoreUnavailable } from './errors.ts'
 import type { OncelyEventType } from './event.ts'
 import { LeaseAttempt } from './lease-attempt.ts'
@@ -108,7 +108,7 @@ export class Engine<Tx> {
   /** Leads the record's flight in this process, or shares it. */
   async #join<R>(prepared: Prepared, work: Work<R, Tx>): Promise<Execution<R>> {
     const { policy } = prepared.operation
-    const recent = this.recent.find(prepared.idHex, prepared.request.fingerprint.plain)
+    const recent = this.recent.find(prepared.idHex, prepared.plain)
     if (recent === 'mismatch') return this.answer(prepared, { word: 'mismatch' })
     if (recent !== undefined) return this.#replay(prepared, recent.summary, recent.stored)
     const arrivedMs = this.parts.clock.monotonicMs()
@@ -116,9 +116,8 @@ export class Engine<Tx> {
     const waits = policy.onConcurrent === 'wait'
     for (let joined = 0; ; joined++) {
       const flight = this.crowd.find(prepared.idHex)
-      if (flight === undefined)
-        return this.#lead(prepared, work, arrivedMs, this.crowd.lead(prepared.idHex, prepared.request.fingerprint.plain))
-      const same = flight.carries(prepared.request.fingerprint.plain)
+      if (flight === undefined) return this.#lead(prepared, work, arrivedMs, this.crowd.lead(prepared.idHex, prepared.plain))
+      const same = flight.carries(prepared.plain)
       if (flight.state === 'claiming') {
         await this.crowd.wait(
           flight.decided,
@@ -131,8 +130,11 @@ export class Engine<Tx> {
         if (flight.state === 'claiming') return this.answer(prepared, inProgress(flight, this.parts.clock))
         continue
       }
+      // A store that cannot look into the open transaction would make another payload wait for its end: it runs here, so it counts.
+      const hidden = prepared.operation.bind === 'transaction' && !this.parts.store.capabilities.seesOpenTransactions
+      if (!same && hidden) return this.answer(prepared, { word: 'mismatch' })
       // What runs here may have ended in the store already: only the store tells another payload that it is one.
-      if (!same) return this.#lead(prepared, work, arrivedMs, this.crowd.aside(prepared.request.fingerprint.plain))
+      if (!same) return this.#lead(prepared, work, arrivedMs, this.crowd.aside(prepared.plain))
       if (!waits || leftMs(policy.waitMs) <= 0 || this.crowd.waiters >= this.parts.limits.waitersMax || this.#shutdown.signal.aborted) {
         return this.answer(prepared, inProgress(flight, this.parts.clock))
       }
@@ -149,7 +151,7 @@ export class Engine<Tx> {
         this.recent.remember(
           prepared.idHex,
           { plain: flight.plain, stored: completed.outcome, summary: completed.summary },
-          prepared.request.policy.retentionMs,
+          prepared.operation.policy.retentionMs,
         )
       })
       if (refusal.kind === 'ended') return refusal.execution
@@ -225,17 +227,13 @@ export class Engine<Tx> {
 
   async #replayStored<R>(prepared: Prepared, summary: RecordSummary, outcome: Outcome | undefined): Promise<Execution<R>> {
     const stored = openOutcome(outcome, this.parts.hasher)
-    this.recent.remember(
-      prepared.idHex,
-      { plain: prepared.request.fingerprint.plain, stored, summary },
-      prepared.request.policy.retentionMs,
-    )
+    this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy.retentionMs)
     return this.#replay(prepared, summary, stored)
   }
 
   async #replay<R>(prepared: Prepared, summary: RecordSummary, stored: EncodedValue): Promise<Execution<R>> {
-    const { operation, call, request, idHex: record } = prepared
-    const otherActor = operation.policy.replayTo === 'actor' && !sameBytes(summary.actor, request.actor)
+    const { operation, call, idHex: record } = prepared
+    const otherActor = operation.policy.replayTo === 'actor' && !sameBytes(summary.actor, prepared.actor)
     if (otherActor || (call.authorizeReplay !== undefined && !(await call.authorizeReplay(summary)))) {
       this.#count(prepared, 'forbidden')
       return { status: 'forbidden', record }
@@ -249,8 +247,10 @@ export class Engine<Tx> {
     this.tell(reason, prepared, 0, '')
   }
 
-  tell(type: OncelyEventType, prepared: Pick<Prepared, 'idHex' | 'operation'>, attempt: number, reason: string, error?: unknown): void {
-    this.parts.events?.({ type, operation: prepared.operation.name, record: prepared.idHex, attempt, reason, error })
+  tell(type: OncelyEventType, about: About, attempt: number, reason: string, error?: unknown): void {
+    const { events } = this.parts
+    if (events === undefined) return
+    events({ type, operation: about.operation.name, record: about.idHex, client: about.client ?? '', attempt, reason, error })
   }
 }
 

@@ -4,6 +4,8 @@ export interface OncelyEvent {
   readonly operation: string
   /** The record's id in hexadecimal; empty where there is none. */
   readonly record: string
+  /** Twelve hexadecimal digits of the principal's digest: tells clients apart without naming them. Empty where none was resolved. */
+  readonly client: string
   readonly attempt: number
   readonly reason: string
   readonly error: unknown

@@ -103,9 +103,31 @@ export function fingerprint(facts: FingerprintFacts, options: FingerprintOptions
       body.parts,
     ]),
   )
-  const keyed = secrets.map(({ id, key }) => ({ keyId: id, digest: hasher.hmacSha256(key, plain) }))
-  if (keyed.length === 0) keyed.push({ keyId: 0, digest: plain })
-  return { ok: true, fingerprint: { version: rulesVersion(options), plain, keyed } }
+  return { ok: true, fingerprint: new KeyedFingerprint(rulesVersion(options), plain, secrets, hasher) }
+}
+
+/** Keyed when a store asks: an answer from this process compares the plain digests. */
+class KeyedFingerprint implements FingerprintSet {
+  readonly version: number
+  readonly plain: Uint8Array
+  readonly #secrets: readonly FingerprintSecret[]
+  readonly #hasher: Hasher
+  #keyed: FingerprintSet['keyed'] | undefined
+
+  constructor(version: number, plain: Uint8Array, secrets: readonly FingerprintSecret[], hasher: Hasher) {
+    this.version = version
+    this.plain = plain
+    this.#secrets = secrets
+    this.#hasher = hasher
+  }
+
+  get keyed(): FingerprintSet['keyed'] {
+    this.#keyed ??=
+      this.#secrets.length === 0
+        ? [{ keyId: 0, digest: this.plain }]
+        : this.#secrets.map(({ id, key }) => ({ keyId: id, digest: this.#hasher.hmacSha256(key, this.plain) }))
+    return this.#keyed
+  }
 }
 
 /** 15 bits of the list's digest above the version: they fit a signed 32-bit column. Two lists that share them are told apart by the digests of their bodies. */

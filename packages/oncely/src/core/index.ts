@@ -55,7 +55,7 @@ export {
   recordPolicy,
   survivesOrder,
 } from './policy.ts'
-export type { Secret } from './preparation.ts'
+export { clientName, type Secret } from './preparation.ts'
 export type { Random } from './random.ts'
 export {
   ageOf,

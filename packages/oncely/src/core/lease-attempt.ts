@@ -1,5 +1,5 @@
 import type { Disposition, Execution, SharedOutcome, Work } from './attempt.ts'
-import { codecIds, type EncodedValue, openOutcome, sealOutcome } from './codec.ts'
+import { codecIds, type EncodedValue, sealOutcome } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
 import { LeaseLost, StoreUnavailable } from './errors.ts'
@@ -8,7 +8,7 @@ import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
 import type { ClaimAnswer, ClaimRequest, CompleteAnswer, RecordSummary } from './store.ts'
 import { bounded, insist } from './store-call.ts'
-import { summarize } from './transition.ts'
+import { compareFingerprint, summarize } from './transition.ts'
 
 /**
  * An attempt under a lease: claim first, outcome after.
@@ -53,7 +53,7 @@ export class LeaseAttempt {
     if (lease.lapsed) return this.#refuseLate(answer, lease)
     this.#held.add(lease)
     try {
-      return { kind: 'ended', execution: await this.#handle(prepared, work, answer, lease, share) }
+      return await this.#handle(prepared, work, answer, lease, share)
     } finally {
       lease.stop()
       this.#held.delete(lease)
@@ -113,7 +113,7 @@ export class LeaseAttempt {
     claim: Acquired,
     lease: Lease,
     share: (shared: SharedOutcome) => void,
-  ): Promise<Execution<R>> {
+  ): Promise<Step<R>> {
     const record = prepared.idHex
     const context = attemptContext(prepared, claim, () => lease.begin(), lease.signal)
     let value: R
@@ -139,7 +139,7 @@ export class LeaseAttempt {
     const judged = work.judge(value)
     if (judged !== 'complete') {
       const disposition = await this.#giveUp(prepared, claim, lease, judged, judged === 'not-applied')
-      return { status: 'failed', value, disposition, record }
+      return ended({ status: 'failed', value, disposition, record })
     }
     const encoded = await this.#encoded(prepared, claim, lease, () => work.encode(value))
     return this.#complete<R>(prepared, claim, lease, encoded, { status: 'done', value, record, attempt: claim.attempt }, share)
@@ -162,7 +162,7 @@ export class LeaseAttempt {
     encoded: EncodedValue,
     execution: Execution<R>,
     share: (shared: SharedOutcome) => void,
-  ): Promise<Execution<R>> {
+  ): Promise<Step<R>> {
     const { store, limits, hasher } = this.#parts
     const outcome = sealOutcome(encoded, hasher)
     let answer: CompleteAnswer
@@ -173,34 +173,38 @@ export class LeaseAttempt {
       this.#tell('unrecorded', prepared, claim.attempt, 'store', error)
       const answers = prepared.operation.policy.onUnrecorded === 'answer'
       const value = 'value' in execution ? (execution.value as R) : undefined
-      return { status: 'unrecorded', value, answer: answers, retryAfterMs: 1_000, record: prepared.idHex }
+      return ended({ status: 'unrecorded', value, answer: answers, retryAfterMs: 1_000, record: prepared.idHex })
     }
     if (answer === 'done') {
       this.#tell('completed', prepared, claim.attempt, '')
       share({ outcome, summary: summaryOf(prepared, claim) })
-      return execution
+      return ended(execution)
     }
     this.#tell(answer === 'conflict' ? 'outcome-conflict' : 'lease-lost', prepared, claim.attempt, answer)
     return this.whatStands(prepared)
   }
 
-  /** After a lost claim: the outcome that stands, or that a repeat will learn it, or doubt. */
-  async whatStands<R>(prepared: Prepared): Promise<Execution<R>> {
-    const { store, clock, limits, hasher } = this.#parts
+  /**
+   * After a lost claim: the outcome that stands, or that a repeat will learn it, or doubt. A record that was freed meanwhile may
+   * answer another payload now, so what stands is told like to any duplicate.
+   */
+  async whatStands<R>(prepared: Prepared): Promise<Step<R>> {
+    const { store, clock, limits } = this.#parts
     const record = prepared.idHex
     const found = await bounded(clock, limits.storeTimeoutMs, 'a read', () => store.read(prepared.id)).catch(() => undefined)
     switch (found?.state) {
       case 'completed':
-        return { status: 'replayed', stored: openOutcome(found.outcome, hasher), summary: summarize(found), record }
+        if (compareFingerprint(found.fingerprint, prepared.request) !== 'same') return { kind: 'refused', refusal: { word: 'mismatch' } }
+        return { kind: 'refused', refusal: { word: 'replay', record: summarize(found), outcome: found.outcome } }
       case 'running':
-        return { status: 'in-progress', retryAfterMs: 1_000, record }
+        return ended({ status: 'in-progress', retryAfterMs: 1_000, record })
       case 'quarantined':
-        return { status: 'quarantined', summary: summarize(found), record }
+        return ended({ status: 'quarantined', summary: summarize(found), record })
       // Somebody said "not applied" while this attempt may have applied it: a repeat could be a second effect.
       case 'released':
       case 'uncertain':
       case undefined:
-        return { status: 'uncertain', summary: found && summarize(found), record }
+        return ended({ status: 'uncertain', summary: found && summarize(found), record })
       default:
         return found satisfies never
     }
@@ -257,6 +261,10 @@ export class LeaseAttempt {
 
 const encoder = new TextEncoder()
 
+function ended<R>(execution: Execution<R>): Step<R> {
+  return { kind: 'ended', execution }
+}
+
 /** The value as it is stored: whole, or as the fact that it was not stored, with the reason. */
 export function storable(prepared: Prepared, parts: Pick<EngineParts, 'limits'>, encoded: EncodedValue): EncodedValue {
   if (prepared.operation.store === 'nothing') return { codec: codecIds.notStored, bytes: encoder.encode('no-store') }
@@ -271,7 +279,7 @@ export function summaryOf(prepared: Prepared, claim: Acquired): RecordSummary {
     id,
     state: 'completed',
     operation: prepared.operation.name,
-    actor: prepared.request.actor,
+    actor: prepared.actor,
     token,
     attemptId,
     attempt: claim.attempt,

@@ -1,6 +1,6 @@
 import { anonymous, type Call } from './attempt.ts'
 import { InvalidInput, KeyInvalid, PrincipalMissing } from './errors.ts'
-import { fingerprint } from './fingerprint.ts'
+import { type FingerprintSet, fingerprint } from './fingerprint.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
 import { checkKey, derivedKey, recordId } from './key.ts'
@@ -16,12 +16,18 @@ export interface Secret {
   readonly key: Uint8Array
 }
 
-/** What identifies a call and what it claims with, computed once before anything is looked up. */
+/** What identifies a call. What only a claim needs is made when it is asked for: a replay from this process never asks. */
 export interface Prepared {
   readonly operation: OperationDefinition
   readonly call: Call
   readonly id: Uint8Array
   readonly idHex: string
+  /** The payload's unkeyed digest. */
+  readonly plain: Uint8Array
+  /** Digest of the actor; empty when the caller names none. */
+  readonly actor: Uint8Array
+  /** Names the caller in events, without naming it. */
+  readonly client: string
   readonly request: Omit<ClaimRequest, 'attemptId'>
   deriveKey(name: string): string
 }
@@ -65,27 +71,72 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
       made.reason,
     ])
   }
-  return {
-    operation,
-    call,
-    id,
-    idHex: toHex(id),
-    request: {
+  return new PreparedCall(identity, operation, call, principal, id, made.fingerprint)
+}
+
+class PreparedCall implements Prepared {
+  readonly operation: OperationDefinition
+  readonly call: Call
+  readonly id: Uint8Array
+  readonly idHex: string
+  readonly #identity: Identity
+  readonly #principal: string
+  readonly #fingerprint: FingerprintSet
+  #request: Omit<ClaimRequest, 'attemptId'> | undefined
+
+  constructor(identity: Identity, operation: OperationDefinition, call: Call, principal: string, id: Uint8Array, made: FingerprintSet) {
+    this.operation = operation
+    this.call = call
+    this.id = id
+    this.idHex = toHex(id)
+    this.#identity = identity
+    this.#principal = principal
+    this.#fingerprint = made
+  }
+
+  get plain(): Uint8Array {
+    return this.#fingerprint.plain
+  }
+
+  get actor(): Uint8Array {
+    return this.call.actor === undefined ? nobody : this.#identity.hasher.sha256(encoder.encode(this.call.actor))
+  }
+
+  get client(): string {
+    return clientName(this.#identity.hasher, this.#principal)
+  }
+
+  get request(): Omit<ClaimRequest, 'attemptId'> {
+    this.#request ??= this.#claim()
+    return this.#request
+  }
+
+  // Without a secret: a retry after a rotation must pass the same key on, or the other service would run twice.
+  readonly deriveKey = (name: string): string => derivedKey(this.#identity.hasher, undefined, this.id, name)
+
+  #claim(): Omit<ClaimRequest, 'attemptId'> {
+    const { operation, call, id, actor } = this
+    return {
       id,
       operation: operation.name,
       bind: operation.bind,
-      principal: hasher.sha256(encoder.encode(principal)),
-      actor: call.actor === undefined ? new Uint8Array(0) : hasher.sha256(encoder.encode(call.actor)),
-      fingerprint: made.fingerprint,
+      principal: this.#identity.hasher.sha256(encoder.encode(this.#principal)),
+      actor,
+      fingerprint: this.#fingerprint,
       policy: recordPolicy(operation.policy),
       leaseMs: operation.policy.leaseMs,
       begun: operation.bind === 'lease' && operation.begin === 'at-claim',
       rerunnable: operation.rerunnable,
       resolverMs: operation.resolver === undefined ? 0 : operation.policy.leaseMs,
-      owner: identity.owner,
+      owner: this.#identity.owner,
       traceId: call.traceId ?? '',
-    },
-    // Without a secret: a retry after a rotation must pass the same key on, or the other service would run twice.
-    deriveKey: (name) => derivedKey(hasher, undefined, id, name),
+    }
   }
+}
+
+const nobody = new Uint8Array(0)
+
+/** A principal's name in events. */
+export function clientName(hasher: Hasher, principal: string): string {
+  return toHex(hasher.sha256(encoder.encode(principal)).subarray(0, 6))
 }

@@ -5,6 +5,7 @@ import type { OncelyEventType } from './event.ts'
 import { storable } from './lease-attempt.ts'
 import type { Resolver } from './operation.ts'
 import type { Prepared } from './preparation.ts'
+import { compareTokens } from './record.ts'
 import type { RecordSummary } from './store.ts'
 import { bounded } from './store-call.ts'
 
@@ -24,11 +25,16 @@ export async function resolveUncertain<R, Tx>(
   if (resolver === undefined) return false
   try {
     const { idHex: id, call, deriveKey } = prepared
+    const settled = await isSettled(parts, prepared, record)
     const found = await bounded(clock, prepared.operation.policy.leaseMs, 'the resolver', () =>
       resolver({ id, key: call.key, attempt: record.attempt, createdAtMs: record.createdAtMs, input: call.input, deriveKey }),
     )
     if (found.verdict === 'unknown') {
       tell('uncertain', 'the resolver does not know')
+      return false
+    }
+    if (found.verdict === 'not-applied' && !settled) {
+      tell('resolved', 'not-applied: early')
       return false
     }
     const verdict =
@@ -45,4 +51,14 @@ export async function resolveUncertain<R, Tx>(
     tell('uncertain', 'the resolver failed', error)
     return false
   }
+}
+
+/**
+ * Whether a look-up that begins now sees every effect there will be. The store compares the moment in which a verdict arrives, but
+ * an effect may arrive between the look-up and that; so what counts is the store's time at which this caller was let in.
+ */
+async function isSettled({ clock, limits, store }: EngineParts, { id, request }: Prepared, { token }: RecordSummary): Promise<boolean> {
+  const found = await bounded(clock, limits.storeTimeoutMs, 'a read', () => store.read(id))
+  if (found?.state !== 'uncertain' || compareTokens(found.token, token) !== 0) return false
+  return found.resolverUntilMs - request.resolverMs >= found.leaseEndMs + found.policy.effectTimeoutMs
 }

@@ -34,6 +34,8 @@ export type SqlValue = string | number | boolean | Uint8Array | null
 export interface SqlRows {
   readonly rows: readonly Readonly<Record<string, unknown>>[]
   readonly count: number
+  /** Committed on this server, but the wait for its standby was cut short. */
+  readonly unreplicated?: boolean
 }
 
 export interface SqlOpening {

@@ -132,14 +132,19 @@ export class TransactionAttempt<Tx> {
     try {
       result = await this.#transact(request, operation, body)
     } catch (error) {
-      if (!(error instanceof CommitUnknown) || prepared === undefined) throw error
-      return this.#afterUnknownCommit(prepared, attemptId, error.ending as Ending<R>, error)
+      if (!(error instanceof CommitUnknown)) throw error
+      if (prepared !== undefined) return this.#afterUnknownCommit(prepared, attemptId, error.ending as Ending<R>, error)
+      throw new StoreUnavailable('The commit of a call without a record was not answered.', { applied: 'unknown' }, { cause: error })
     }
     switch (result.word) {
       case 'refused':
         return { kind: 'refused', refusal: result.answer }
       case 'fenced':
-        if (prepared !== undefined) this.#tell('lease-lost', prepared, 0, 'fenced')
+        if (prepared === undefined)
+          throw new StoreUnavailable('The database ended the transaction while its handler was silent; give it shorter pauses.', {
+            applied: 'unknown',
+          })
+        this.#tell('lease-lost', prepared, 0, 'fenced')
         return { kind: 'refused', refusal: { word: 'in-progress', retryAfterMs: 1_000 } }
       case 'committed':
         return this.#committed(prepared, result.value, result.alone, share)
@@ -279,7 +284,7 @@ export class TransactionAttempt<Tx> {
 
   /** The rows are gone; the refusal is claimed again through the front door. Without `acquired` that word is the answer. */
   async #recordRejection<R>(prepared: Prepared, value: unknown, encoded: EncodedValue): Promise<Step<R>> {
-    const outcome = sealOutcome(encoded, this.#parts.hasher)
+    const outcome = sealOutcome(storable(prepared, this.#parts, encoded), this.#parts.hasher)
     const request = { ...prepared.request, attemptId: this.#parts.random.uuid() }
     const result = await this.#transact<R>(request, prepared.operation, async (_tx, claim) => {
       const attempt = claim?.attempt ?? 0

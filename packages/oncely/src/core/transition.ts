@@ -231,9 +231,9 @@ function owns(record: OncelyRecord, ownership: Ownership): boolean {
 }
 
 /** `same`, `other`, or why nobody can tell. */
-function compareFingerprint(
+export function compareFingerprint(
   stored: StoredFingerprint,
-  request: ClaimRequest,
+  request: Pick<ClaimRequest, 'fingerprint'>,
 ): 'same' | 'other' | 'fingerprint-version' | 'fingerprint-secret' {
   if (stored.version !== request.fingerprint.version) return 'fingerprint-version'
   const mine = request.fingerprint.keyed.find((candidate) => candidate.keyId === stored.keyId)

@@ -222,6 +222,7 @@ describe('what is refused, with the offset of the place', () => {
     ['"\\udc00\\ud800"', 'lone-surrogate at 1'],
     ['"\\ud800\\ud800"', 'lone-surrogate at 1'],
     ['"\\ud800x"', 'lone-surrogate at 1'],
+    ['"\\ud800xudc00"', 'lone-surrogate at 1'],
     ['{"\\udfff":1}', 'lone-surrogate at 2'],
     ['[1e9999999999999999]', 'number-range at 1'],
     ['[1e-9999999999999999]', 'number-range at 1'],

@@ -1,7 +1,7 @@
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
 import { DuplicateCount } from '../../src/core/duplicate-count.ts'
-import { type AuditCount, StoreUnavailable } from '../../src/core/index.ts'
+import { type AuditCount, type Clock, StoreUnavailable } from '../../src/core/index.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { faultStore } from '../support/fault-store.ts'
 
@@ -77,6 +77,20 @@ describe('answers to duplicates', () => {
     expect(clock.pending).toBe(0)
     await clock.advance(5_000)
     expect(batches).toHaveLength(1)
+  })
+
+  test('do not keep a process alive that has nothing else to do', () => {
+    const kinds: unknown[] = []
+    const { clock, count } = setUp()
+    const after = clock.after.bind(clock)
+    Object.assign(clock, {
+      after: (...timer: Parameters<Clock['after']>) => {
+        kinds.push(timer[2])
+        return after(timer[0], timer[1])
+      },
+    })
+    count.add(id, 'charge', 'replayed')
+    expect(kinds).toEqual(['background'])
   })
 
   test('that nobody got are not written', async () => {

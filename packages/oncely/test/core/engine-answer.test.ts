@@ -127,6 +127,7 @@ describe('what a duplicate is told is told to the event sink and counted', () =>
         type: 'unavailable',
         operation: 'charge',
         record: expect.stringMatching(/^[0-9a-f]{64}$/),
+        client: expect.stringMatching(/^[0-9a-f]{12}$/),
         attempt: 0,
         reason: 'store',
         error: 'cause' in result ? result.cause : undefined,

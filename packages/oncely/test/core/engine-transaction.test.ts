@@ -1,14 +1,6 @@
 import type { SqliteConnection } from 'oncely/store/sqlite'
 import { describe, expect, test } from 'vitest'
-import {
-  type Call,
-  Rejection,
-  StoreUnavailable,
-  TransactionConflict,
-  TransactionDead,
-  TransactionEscaped,
-  type Work,
-} from '../../src/core/index.ts'
+import { type Call, Rejection, TransactionConflict, type Work } from '../../src/core/index.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { book } from '../store/sqlite-fixture.ts'
 import { deferred } from '../support/deferred.ts'
@@ -103,7 +95,7 @@ describe('a handler in a transaction', () => {
     }
   })
 
-  test('tells a duplicate that it runs, from the process and from the file', async () => {
+  test('tells a duplicate in its process that it runs and how long that may take, and another payload that it is one', async () => {
     const world = await setUp()
     const gate = deferred<string>()
     const started = deferred()
@@ -170,18 +162,16 @@ describe('a rejection in a transaction', () => {
     }
   })
 
-  test('gives way to another attempt that took the key meanwhile, and never sends its own answer then', async () => {
-    const { charge, plan, thaw, oncely, rows } = await setUp()
-    // The second transaction, which is to record the rejection, waits; another call with the same key is done before it.
+  test('gives way to another attempt that took the key meanwhile: its answer is sent, never our own', async () => {
+    const { charge, plan, waiting, thaw, elsewhere } = await setUp()
     plan('none', 'slow')
     const rejected = charge.run(oneCall, rejecting)
-    const elsewhere = oncely.operation('elsewhere', { bind: 'transaction', keyspace: 'operation' })
-    expect(elsewhere.definition.bind).toBe('transaction')
-    const other = { ...engineCall, facts: engineCall.facts }
-    await expect.poll(() => rows().length).toBe(0)
-    expect(other.key).toBe('k1')
+    await expect.poll(waiting).toBe(1)
+    await elsewhere()
+      .operation('charge', { bind: 'transaction' })
+      .run(oneCall, () => 'theirs')
     thaw()
-    await rejected
+    expect(await rejected).toEqual({ status: 'replayed', value: 'theirs' })
   })
 
   test('whose recording is refused, fenced or not answered is not sent', async () => {

@@ -86,6 +86,12 @@ describe('derivedKey', () => {
     expect(new Set(all).size).toBe(all.length)
   })
 
+  test('is the same in every version: another service knows the effect by it', () => {
+    // Computed by another implementation of the same rules.
+    expect(derivedKey(nodeHasher, undefined, new Uint8Array(32), 'psp')).toBe('1fb4fbdd33bda46f91e5944197902b1defd9da64')
+    expect(derivedKey(nodeHasher, secret, new Uint8Array(32), 'psp')).toBe('7092608395dd26ccf5e3c70feb0a90fca75cbd7e')
+  })
+
   test('shows neither the record nor the key of the caller', () => {
     for (const key of [secret, undefined]) {
       const derived = derivedKey(nodeHasher, key, record, 'psp')
@@ -101,6 +107,7 @@ describe('keyHint', () => {
     const secret = Uint8Array.of(1, 2, 3)
     const hint = keyHint(nodeHasher, secret, record)
     expect(hint).toMatch(/^[0-9a-f]{12}$/)
+    expect(keyHint(nodeHasher, undefined, new Uint8Array(32))).toBe('c7d71fe6531c')
     expect(keyHint(nodeHasher, undefined, record)).not.toBe(hint)
     expect(keyHint(nodeHasher, secret, new Uint8Array(32))).not.toBe(hint)
     expect(toHex(record).startsWith(hint)).toBe(false)

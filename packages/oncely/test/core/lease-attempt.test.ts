@@ -168,7 +168,7 @@ describe('a claim', () => {
     expect(b.told()).toEqual(['taken-over 2', 'completed 2'])
     gate.resolve('a')
     expect(await late).toEqual({ status: 'replayed', value: 'b' })
-    expect(a.told()).toEqual(['claimed 1', 'lease-lost 1 lost'])
+    expect(a.told()).toEqual(['claimed 1', 'lease-lost 1 lost', 'replayed 0'])
   })
 
   test('that is answered after its lease could have ended runs nothing, and frees the key', async () => {
@@ -295,7 +295,7 @@ describe('an outcome that the store does not take', () => {
       return 8
     })
     expect(result).toEqual({ status: 'replayed', value: 7 })
-    expect(told()).toEqual(['claimed 1', 'outcome-conflict 1 conflict'])
+    expect(told()).toEqual(['claimed 1', 'outcome-conflict 1 conflict', 'replayed 0'])
   })
 
   test('because the claim is lost leaves doubt where nothing stands, or where the store cannot be read', async () => {

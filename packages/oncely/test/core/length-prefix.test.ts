@@ -40,4 +40,5 @@ test('text counts as its UTF-8 bytes, and its length is written in four bytes', 
 test('text with a lone surrogate stays apart from the text that UTF-8 makes of it', () => {
   const texts = ['\ud800', '\ud801', '\ufffd', 'a\udc00', '\ud83d\ude00']
   expect(new Set(texts.map((text) => toHex(lengthPrefixed([text])))).size).toBe(texts.length)
+  expect(toHex(lengthPrefixed(['\ud800a', 'b']))).toBe('0300000002' + '0200000004d8000061' + '010000000162')
 })

@@ -25,6 +25,11 @@ describe('a multipart body', () => {
     ])
   })
 
+  test('may have a boundary of 70 characters', () => {
+    const boundary = 'b'.repeat(70)
+    expect(read(`--${boundary}\r\n\r\nx\r\n--${boundary}--`, boundary)).toEqual([[{}, 'x']])
+  })
+
   test('may have no part at all', () => {
     expect(read('--b--')).toEqual([])
     expect(read('preamble\r\n--b--')).toEqual([])
@@ -54,6 +59,8 @@ describe('a malformed multipart body is refused', () => {
     ['--bb\r\n\r\n\r\n--bb--', 'multipart-syntax at 3'],
     ['--b\n\nx\n--b--', 'multipart-syntax at 3'],
     ['--b-\r\n\r\nx\r\n--b--', 'multipart-syntax at 3'],
+    ['--bx-', 'multipart-syntax at 3'],
+    ['--b\r\n a: b\r\n\r\nx\r\n--b--', 'multipart-syntax at 5'],
     ['--b\r\n\r\nx', 'multipart-syntax at 8'],
     ['--b\r\n\r\nx\r\n--b', 'multipart-syntax at 13'],
     ['--b\r\nname: x', 'multipart-syntax at 5'],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { anonymous, type Call } from '../../src/core/attempt.ts'
-import { checkLimits, definePolicy, derivedKey, InvalidInput, KeyInvalid, recordPolicy } from '../../src/core/index.ts'
+import { checkLimits, definePolicy, derivedKey, InvalidInput, KeyInvalid, recordId, recordPolicy, toHex } from '../../src/core/index.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions } from '../../src/core/operation.ts'
 import { prepare } from '../../src/core/preparation.ts'
 import { nodeHasher } from '../../src/platform/index.ts'
@@ -43,6 +43,8 @@ describe('a record is addressed', () => {
     const shared = idOf({ principal: anonymous })
     expect(shared).toBe(idOf({ principal: anonymous }))
     for (const principal of ['anonymous', '\u0000', 'null', 'undefined']) expect(idOf({ principal })).not.toBe(shared)
+    // The same in every version: the records of anonymous callers are found by it.
+    expect(shared).toBe(toHex(recordId({ namespace: 'payments', principal: '\u0000anonymous', key: 'key-1' }, nodeHasher)))
   })
 
   test('by 32 bytes, named in hexadecimal', () => {

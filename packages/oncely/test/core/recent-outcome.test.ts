@@ -44,6 +44,13 @@ test('it is bounded in number and in bytes, and the oldest goes first', () => {
   expect(small.find('19', plain)).toBeUndefined()
 })
 
+test('what just fits is kept: an eighth of the bytes each, and all of them together', () => {
+  const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 8, recentBytesMax: 8 * (512 + 100) })
+  const ids = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']
+  for (const id of ids) recent.remember(id, outcome(100), 3_600_000)
+  expect(ids.filter((id) => recent.find(id, plain) !== undefined)).toEqual(ids)
+})
+
 test('with a limit of 0 nothing is kept', () => {
   const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 0, recentBytesMax: 100_000 })
   recent.remember('a', outcome(5), 3_600_000)

@@ -63,10 +63,29 @@ describe('a resolver', () => {
     expect(told()).toEqual(['resolved 1 not-applied: resolved', 'claimed 2', 'completed 2'])
   })
 
+  test('that began to look too early proves nothing, though its verdict comes late enough', async () => {
+    let answer: (value: { verdict: 'not-applied' }) => void = () => {}
+    const { charge, clock, faulty, told } = await uncertain(() => new Promise((resolve) => (answer = resolve)))
+    await clock.advance(14_999)
+    const early = charge.run(oneCall, never)
+    await clock.advance(5_000)
+    answer({ verdict: 'not-applied' })
+    expect(await stateOf(early)).toMatchObject({ status: 'uncertain' })
+    expect(told()).toEqual(['resolved 1 not-applied: early', 'uncertain 0'])
+    expect(faulty.calls.claim).toBe(2)
+  })
+
+  test('that began to look just late enough frees the key', async () => {
+    const { charge, clock } = await uncertain(async () => ({ verdict: 'not-applied' }))
+    await clock.advance(15_000)
+    expect(await charge.run(oneCall, () => 'ran')).toMatchObject({ status: 'done', value: 'ran' })
+  })
+
   test('that does not know leaves the record as it is', async () => {
-    const { charge, told } = await uncertain(async () => ({ verdict: 'unknown' }))
+    const { charge, told, faulty } = await uncertain(async () => ({ verdict: 'unknown' }))
     expect(await charge.run(oneCall, never)).toMatchObject({ status: 'uncertain' })
     expect(told()).toEqual(['uncertain 1 the resolver does not know', 'uncertain 0'])
+    expect(faulty.calls.claim).toBe(2)
   })
 
   test('that fails leaves the record as it is, and its error goes to the event sink, never to the caller', async () => {

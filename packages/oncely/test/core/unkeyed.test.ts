@@ -93,6 +93,15 @@ describe('a phase that only observes', () => {
     expect(told()).toEqual(['observed 0 first'])
   })
 
+  test('says that the first call never ended, once its lease has', async () => {
+    const { charge, told, clock } = setUp('observe')
+    void charge.run(oneCall, () => new Promise(() => {}))
+    await clock.advance(30_000)
+    expect(await charge.run(oneCall, () => 2)).toEqual({ status: 'unprotected', value: 2 })
+    await clock.advance(1)
+    expect(told()).toEqual(['observed 0 uncertain'])
+  })
+
   test('stores no outcome, only that there was one', async () => {
     const { charge, clock, store } = setUp('observe')
     let id = new Uint8Array()

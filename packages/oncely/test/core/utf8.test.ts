@@ -15,6 +15,25 @@ test('the length of a text is that of its encoding', () => {
   )
 })
 
+test.each([
+  '\u007f',
+  '\u0080',
+  '\u07ff',
+  '\u0800',
+  '\uffff',
+  '\ud800\udc00',
+  '\ud800\udfff',
+  '\udbff\udc00',
+  '\udbff\udfff',
+  '\ud7ff\udc00',
+  '\ud800\udbff',
+  '\ud800\ue000',
+  '\udc00\udc00',
+  '\ud800',
+])('so is that of %j, at the bounds of what a character takes', (text) => {
+  expect(utf8Length(text)).toBe(new TextEncoder().encode(text).length)
+})
+
 test('a text is well formed when it comes back from its encoding', () => {
   fc.assert(
     fc.property(anyText, (text) => {

@@ -22,7 +22,7 @@ export type TransactionFault = 'refused' | 'slow' | 'answer-lost' | 'hangs-at-co
 /** A real SQLite store whose transactions fail as planned, in order; without a plan one goes through. */
 function faultyTransactions(inner: SqliteStore) {
   const plan: (TransactionFault | 'none')[] = []
-  let waiting: (() => void)[] = []
+  const waiting: (() => void)[] = []
   type Body = (work: TransactionWork<SqliteConnection>) => Promise<TransactionEnd<unknown>>
   /** Runs the handler, and then rolls back whatever it wanted. */
   const undone = async (request: Parameters<SqliteStore['transact']>[0], options: Parameters<SqliteStore['transact']>[1], body: Body) =>
@@ -79,9 +79,10 @@ function faultyTransactions(inner: SqliteStore) {
   return {
     store,
     plan: (...faults: (TransactionFault | 'none')[]): void => void plan.push(...faults),
+    /** How many transactions wait for the thaw. */
+    waiting: (): number => waiting.length,
     thaw: (): void => {
       for (const go of waiting.splice(0)) go()
-      waiting = []
     },
   }
 }
@@ -90,18 +91,22 @@ function faultyTransactions(inner: SqliteStore) {
 export async function transactionWorld(options: { readonly clock?: Clock; readonly limits?: OncelyOptions['limits'] } = {}) {
   const clock = options.clock ?? nodeClock
   const path = temporaryFile()
-  const faulty = faultyTransactions(openStore({ path, clock, synchronous: 'full' }))
-  await faulty.store.open()
+  const inner = openStore({ path, clock, synchronous: 'normal' })
+  const faulty = faultyTransactions(inner)
+  await inner.open()
   const user = connect(path)
   user.exec('CREATE TABLE books (entry TEXT NOT NULL UNIQUE)')
   const events: OncelyEvent[] = []
-  const oncely = new Oncely<SqliteConnection>(
-    { clock, random: { uuid: nodeRandom.uuid, fraction: () => 0 }, hasher: nodeHasher },
-    { namespace: 'test', store: faulty.store, limits: options.limits ?? {}, events: (event) => void events.push(event) },
-  )
+  const start = (store: SqliteStore): Oncely<SqliteConnection> =>
+    new Oncely<SqliteConnection>(
+      { clock, random: { uuid: nodeRandom.uuid, fraction: () => 0 }, hasher: nodeHasher },
+      { namespace: 'test', store, limits: options.limits ?? {}, events: (event) => void events.push(event) },
+    )
   return {
     ...faulty,
-    oncely,
+    oncely: start(faulty.store),
+    /** Another process on the same file, whose transactions do not fail. */
+    elsewhere: (): Oncely<SqliteConnection> => start(inner),
     path,
     user,
     events,
