@@ -1,0 +1,2 @@
+export { printMigrations } from './migrate.ts'
+export { type PostgresStoreOptions, postgresStore } from './postgres-store.ts'

@@ -1,0 +1,28 @@
+import type { ClaimRequest } from '../../core/index.ts'
+import { nodeHasher } from '../../platform/index.ts'
+import type { SqlPlace } from './sql-name.ts'
+
+/** The advisory locks of the front door: 64-bit keys of digests under a tag, so that they meet nobody else's locks. */
+export interface LockKeys {
+  readonly id: bigint
+  /** High half from the id, low half from the payload's unkeyed digest: a rotated secret changes neither. */
+  readonly pair: bigint
+}
+
+export function lockKeys(place: SqlPlace, request: ClaimRequest): LockKeys {
+  const tag = `oncely lock 1 ${place.schema}.${place.prefix}`
+  const ofId = digest(`${tag} id`, request.id)
+  const ofPayload = digest(`${tag} payload`, request.fingerprint.plain)
+  const high = BigInt(ofId.getInt32(8))
+  return { id: ofId.getBigInt64(0), pair: (high << 32n) | BigInt(ofPayload.getUint32(0)) }
+}
+
+function digest(tag: string, bytes: Uint8Array): DataView {
+  const tagged = new Uint8Array(tag.length + 1 + bytes.length)
+  encoder.encodeInto(tag, tagged)
+  tagged.set(bytes, tag.length + 1)
+  const hash = nodeHasher.sha256(tagged)
+  return new DataView(hash.buffer, hash.byteOffset, hash.length)
+}
+
+const encoder = new TextEncoder()
