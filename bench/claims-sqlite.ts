@@ -34,7 +34,7 @@ interface Sample {
 async function measure(folder: string, { quick, step }: Settings): Promise<Finding> {
   const { loadDriver } = (await import(pathToFileURL(join(library, 'store/sqlite/sqlite-driver.js')).href)) as typeof Driver
   const { DatabaseSync } = loadDriver(false)
-  const pairs = quick ? 800 : 3_000
+  const roundMs = quick ? 500 : 2_000
   const file = (name: string): string => join(folder, `${name}.db`)
 
   const ours = await openSide(sqliteStore({ path: file('ours') }))
@@ -49,20 +49,22 @@ async function measure(folder: string, { quick, step }: Settings): Promise<Findi
 
   const floorRound = async (): Promise<Sample> => {
     recorder.begin()
-    await recorded.runPairs(pairs)
-    const statements = recorder.end()
-    const replay = replayStatements([writer, reader], statements)
-    return timed(pairs, async () => replay())
+    const pairs = await recorded.runPairs(roundMs)
+    const replay = replayStatements([writer, reader], recorder.end())
+    return timed(async () => {
+      replay()
+      return pairs
+    })
   }
-  const oursRound = (): Promise<Sample> => timed(pairs, () => ours.runPairs(pairs))
+  const oursRound = (): Promise<Sample> => timed(() => ours.runPairs(roundMs))
   // Statements are prepared and code is compiled before anything counts.
   await floorRound()
   await oursRound()
   const rounds = await alternate(quick ? 5 : 9, { floor: floorRound, ours: oursRound }, step)
 
   const count = writer.prepare("SELECT count(*) AS records FROM oncely_keys WHERE state = 'completed'").get() as { records: number }
-  const { completed } = await ours.stats()
-  if (count.records !== completed) throw new Error(`the floor completed ${count.records} records, ours ${completed}`)
+  const { completed } = await recorded.stats()
+  if (count.records !== completed) throw new Error(`the floor completed ${count.records} records, and ${completed} were recorded`)
   await Promise.all([ours.close(), recorded.close()])
   writer.close()
   reader.close()
@@ -84,9 +86,9 @@ async function openSide(store: ReturnType<typeof sqliteStore>) {
   const operation = oncely.operation('create-payment', { bind: 'lease' })
   const { survives } = await oncely.open()
   let nth = 0
-  /** One caller: runs fresh keys until the shared count is used up. */
-  const caller = async (left: { pairs: number }): Promise<void> => {
-    while (left.pairs-- > 0) {
+  /** One caller: runs fresh keys, one after the other, until the time has come. */
+  const caller = async (untilMs: number): Promise<void> => {
+    while (performance.now() < untilMs) {
       const key = `key-${nth++}`
       const result = await operation.run({ principal: 'acct_42', key, input: { amount: 1_999, currency: 'EUR', reference: key } }, () => ({
         id: key,
@@ -97,18 +99,20 @@ async function openSide(store: ReturnType<typeof sqliteStore>) {
   }
   return {
     survives,
-    runPairs: async (pairs: number): Promise<void> => {
-      const left = { pairs }
-      await Promise.all(Array.from({ length: inFlight }, () => caller(left)))
+    /** Answers how many pairs there were. */
+    runPairs: async (durationMs: number): Promise<number> => {
+      const [before, untilMs] = [nth, performance.now() + durationMs]
+      await Promise.all(Array.from({ length: inFlight }, () => caller(untilMs)))
+      return nth - before
     },
     stats: () => oncely.stats(),
     close: () => store.close(),
   }
 }
 
-async function timed(pairs: number, run: () => Promise<void>): Promise<Sample> {
+async function timed(run: () => Promise<number>): Promise<Sample> {
   const [startedMs, startedUs] = [performance.now(), processorTimeUs()]
-  await run()
+  const pairs = await run()
   return {
     pairsASecond: (pairs / (performance.now() - startedMs)) * 1_000,
     processorUs: (processorTimeUs() - startedUs) / pairs,

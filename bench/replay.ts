@@ -7,7 +7,7 @@ import type { ReplayServerAnswers, ReplaySide } from './replay-server.ts'
 import { alternate, compare } from './round.ts'
 
 const connections = 32
-const keys = 1_000
+const keys = 500
 
 export const replay: Benchmark = {
   name: 'replay',
@@ -67,7 +67,7 @@ async function sideOf(side: ReplaySide, server: Child<ReplayServerAnswers>, load
     warm: async (): Promise<void> => {
       // One connection alone first, so that no key is still in progress when its duplicate comes.
       await load.ask('load', { url, connections: 1, requests, amount: keys })
-      await run(quick ? 2 : 6)
+      await run(quick ? 1 : 6)
     },
     run: () => run(quick ? 1 : 3),
   }

@@ -1,5 +1,4 @@
 import type { Clock } from './clock.ts'
-import { toHex } from './hex.ts'
 import type { Limits } from './limits.ts'
 import type { AuditCount, Store } from './store.ts'
 import { bounded } from './store-call.ts'
@@ -9,7 +8,7 @@ export class DuplicateCount {
   readonly #store: Store
   readonly #clock: Clock
   readonly #limits: Pick<Limits, 'auditFlushMs' | 'storeTimeoutMs'>
-  #counts = new Map<string, AuditCount>()
+  #counts = new Map<string, AuditCount & { count: number }>()
   #cancel: (() => void) | undefined
 
   constructor(store: Store, clock: Clock, limits: Pick<Limits, 'auditFlushMs' | 'storeTimeoutMs'>) {
@@ -18,11 +17,13 @@ export class DuplicateCount {
     this.#limits = limits
   }
 
-  add(id: Uint8Array, operation: string, reason: string): void {
+  add(id: Uint8Array, idHex: string, operation: string, reason: string): void {
     const nowMs = this.#clock.nowMs()
     const minuteMs = nowMs - (nowMs % 60_000)
-    const name = `${toHex(id)}/${minuteMs}/${reason}`
-    this.#counts.set(name, { id, operation, minuteMs, reason, count: (this.#counts.get(name)?.count ?? 0) + 1 })
+    const name = `${idHex}/${minuteMs}/${reason}`
+    const counted = this.#counts.get(name)
+    if (counted !== undefined) counted.count++
+    else this.#counts.set(name, { id, operation, minuteMs, reason, count: 1 })
     if (this.#counts.size >= countsMax) void this.flush()
     else this.#cancel ??= this.#clock.after(this.#limits.auditFlushMs, () => void this.flush(), 'background')
   }

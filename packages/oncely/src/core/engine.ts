@@ -9,7 +9,7 @@ import type { OncelyEventType } from './event.ts'
 import { LeaseAttempt } from './lease-attempt.ts'
 import type { OperationDefinition } from './operation.ts'
 import { type Outcome, sameBytes } from './outcome.ts'
-import { type Prepared, prepare } from './preparation.ts'
+import { type Prepared, prepare, type Recall } from './preparation.ts'
 import { RecentOutcomes } from './recent-outcome.ts'
 import { resolveUncertain } from './resolution.ts'
 import type { RecordSummary } from './store.ts'
@@ -29,6 +29,7 @@ export class Engine<Tx> {
   readonly unkeyed: Unkeyed<Tx>
   readonly #lease: LeaseAttempt
   readonly #transaction: TransactionAttempt<Tx> | undefined
+  readonly #recall: Recall
   readonly #shutdown = new AbortController()
   #running = 0
   #idle: (() => void)[] = []
@@ -38,6 +39,7 @@ export class Engine<Tx> {
     this.crowd = new Crowd(parts.clock)
     this.duplicates = new DuplicateCount(parts.store, parts.clock, parts.limits)
     this.recent = new RecentOutcomes(parts.clock, parts.limits)
+    this.#recall = (address) => this.recent.recall(address)
     const tell = this.tell.bind(this)
     this.#lease = new LeaseAttempt(parts, tell)
     this.#transaction = isTransactional<Tx>(parts.store) ? new TransactionAttempt<Tx>(parts, parts.store, tell) : undefined
@@ -46,7 +48,7 @@ export class Engine<Tx> {
 
   /** Runs the call, or answers why not. Throws the typed error of a bad call, and what the handler throws. */
   async execute<R>(operation: OperationDefinition, call: Call, work: Work<R, Tx>): Promise<Execution<R>> {
-    const prepared = prepare(this.parts, operation, call)
+    const prepared = prepare(this.parts, operation, call, this.#recall)
     const { policy, phase } = operation
     if (phase === 'observe') {
       const observe = (): Promise<Execution<R>> => this.unkeyed.observe(prepared, work)
@@ -110,7 +112,10 @@ export class Engine<Tx> {
     const { policy } = prepared.operation
     const recent = this.recent.find(prepared.idHex, prepared.plain)
     if (recent === 'mismatch') return this.answer(prepared, { word: 'mismatch' })
-    if (recent !== undefined) return this.#replay(prepared, recent.summary, recent.stored)
+    if (recent !== undefined) {
+      this.recent.recognize(prepared.idHex, prepared)
+      return this.#replay(prepared, recent.summary, recent.stored)
+    }
     const arrivedMs = this.parts.clock.monotonicMs()
     const leftMs = (limitMs: number): number => arrivedMs + limitMs - this.parts.clock.monotonicMs()
     const waits = policy.onConcurrent === 'wait'
@@ -151,7 +156,7 @@ export class Engine<Tx> {
         this.recent.remember(
           prepared.idHex,
           { plain: flight.plain, stored: completed.outcome, summary: completed.summary },
-          prepared.operation.policy.retentionMs,
+          prepared.operation.policy,
         )
       })
       if (refusal.kind === 'ended') return refusal.execution
@@ -227,7 +232,7 @@ export class Engine<Tx> {
 
   async #replayStored<R>(prepared: Prepared, summary: RecordSummary, outcome: Outcome | undefined): Promise<Execution<R>> {
     const stored = openOutcome(outcome, this.parts.hasher)
-    this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy.retentionMs)
+    this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy)
     return this.#replay(prepared, summary, stored)
   }
 
@@ -243,7 +248,7 @@ export class Engine<Tx> {
   }
 
   #count(prepared: Prepared, reason: OncelyEventType): void {
-    this.duplicates.add(prepared.id, prepared.operation.name, reason)
+    this.duplicates.add(prepared.id, prepared.idHex, prepared.operation.name, reason)
     this.tell(reason, prepared, 0, '')
   }
 

@@ -7,6 +7,7 @@ import { checkKey, derivedKey, recordId } from './key.ts'
 import type { Limits } from './limits.ts'
 import type { OperationDefinition } from './operation.ts'
 import { recordPolicy } from './policy.ts'
+import { sameFacts } from './same-facts.ts'
 import type { ClaimRequest } from './store.ts'
 
 /** A secret of the instance: the newest comes first, and each stays as long as records keyed with it live. */
@@ -29,6 +30,9 @@ export interface Prepared {
   /** Names the caller in events, without naming it. */
   readonly client: string
   readonly request: Omit<ClaimRequest, 'attemptId'>
+  /** Names principal and key within this process, for `Recall`; never stored or told. */
+  readonly address: string
+  readonly known: KnownCall
   deriveKey(name: string): string
 }
 
@@ -43,8 +47,20 @@ export interface Identity {
 
 const encoder = new TextEncoder()
 
+/** A call that this process identified before. The digests are functions of the facts: equal facts, equal digests. */
+export interface KnownCall {
+  readonly operation: OperationDefinition
+  readonly facts: Call['facts']
+  readonly id: Uint8Array
+  readonly idHex: string
+  readonly fingerprint: FingerprintSet
+}
+
+/** Finds a known call by its address, which names principal and key and is not hashed. */
+export type Recall = (address: string) => KnownCall | undefined
+
 /** Identifies a call; throws the typed error of whatever is wrong with it. Nothing has run and no key is used up. */
-export function prepare(identity: Identity, operation: OperationDefinition, call: Call): Prepared {
+export function prepare(identity: Identity, operation: OperationDefinition, call: Call, recall?: Recall): Prepared {
   const { hasher, secrets, limits, namespace } = identity
   if (call.principal !== anonymous && (typeof call.principal !== 'string' || call.principal === ''))
     throw new PrincipalMissing(operation.name)
@@ -57,6 +73,11 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
   }
   // A byte that no principal of a user can begin with keeps anonymous callers apart from a caller named "anonymous".
   const principal = call.principal === anonymous ? '\u0000anonymous' : call.principal
+  const address = `${operation.name.length}/${principal.length}/${operation.name}/${principal}/${call.key}`
+  const known = recall?.(address)
+  if (known !== undefined && known.operation === operation && sameFacts(known.facts, call.facts)) {
+    return new PreparedCall(identity, call, principal, address, { ...known, facts: call.facts })
+  }
   const space = operation.phase === 'observe' ? `\u0000observe/${namespace}` : namespace
   const id = recordId(
     { namespace: space, principal, key: call.key, ...(operation.keyspace === 'operation' ? { operation: operation.name } : {}) },
@@ -71,31 +92,45 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
       made.reason,
     ])
   }
-  return new PreparedCall(identity, operation, call, principal, id, made.fingerprint)
+  return new PreparedCall(identity, call, principal, address, {
+    operation,
+    facts: call.facts,
+    id,
+    idHex: toHex(id),
+    fingerprint: made.fingerprint,
+  })
 }
 
 class PreparedCall implements Prepared {
-  readonly operation: OperationDefinition
   readonly call: Call
-  readonly id: Uint8Array
-  readonly idHex: string
+  readonly address: string
+  readonly known: KnownCall
   readonly #identity: Identity
   readonly #principal: string
-  readonly #fingerprint: FingerprintSet
   #request: Omit<ClaimRequest, 'attemptId'> | undefined
 
-  constructor(identity: Identity, operation: OperationDefinition, call: Call, principal: string, id: Uint8Array, made: FingerprintSet) {
-    this.operation = operation
+  constructor(identity: Identity, call: Call, principal: string, address: string, known: KnownCall) {
     this.call = call
-    this.id = id
-    this.idHex = toHex(id)
+    this.address = address
+    this.known = known
     this.#identity = identity
     this.#principal = principal
-    this.#fingerprint = made
+  }
+
+  get operation(): OperationDefinition {
+    return this.known.operation
+  }
+
+  get id(): Uint8Array {
+    return this.known.id
+  }
+
+  get idHex(): string {
+    return this.known.idHex
   }
 
   get plain(): Uint8Array {
-    return this.#fingerprint.plain
+    return this.known.fingerprint.plain
   }
 
   get actor(): Uint8Array {
@@ -122,7 +157,7 @@ class PreparedCall implements Prepared {
       bind: operation.bind,
       principal: this.#identity.hasher.sha256(encoder.encode(this.#principal)),
       actor,
-      fingerprint: this.#fingerprint,
+      fingerprint: this.known.fingerprint,
       policy: recordPolicy(operation.policy),
       leaseMs: operation.policy.leaseMs,
       begun: operation.bind === 'lease' && operation.begin === 'at-claim',

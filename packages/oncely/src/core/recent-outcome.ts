@@ -1,6 +1,8 @@
 import type { Clock } from './clock.ts'
 import type { EncodedValue } from './codec.ts'
 import { sameBytes } from './outcome.ts'
+import type { KnownCall } from './preparation.ts'
+import { bytesOfFacts, keptFacts } from './same-facts.ts'
 import type { RecordSummary } from './store.ts'
 
 /** A completed record as this process saw it: committed for certain, its outcome's checksum verified. */
@@ -9,6 +11,12 @@ export interface RecentOutcome {
   readonly plain: Uint8Array
   readonly stored: EncodedValue
   readonly summary: RecordSummary
+}
+
+interface Entry extends RecentOutcome {
+  readonly untilMs: number
+  /** A repeat that it answered, so that the next byte-identical one needs no digest. */
+  readonly repeat: { readonly address: string; readonly known: KnownCall } | undefined
 }
 
 /**
@@ -20,7 +28,8 @@ export class RecentOutcomes {
   readonly #clock: Clock
   readonly #entriesMax: number
   readonly #bytesMax: number
-  readonly #entries = new Map<string, RecentOutcome & { readonly untilMs: number }>()
+  readonly #entries = new Map<string, Entry>()
+  readonly #repeats = new Map<string, KnownCall>()
   #bytes = 0
 
   constructor(clock: Clock, limits: { readonly recentOutcomesMax: number; readonly recentBytesMax: number }) {
@@ -40,11 +49,38 @@ export class RecentOutcomes {
     return sameBytes(entry.plain, plain) ? entry : 'mismatch'
   }
 
-  remember(id: string, outcome: RecentOutcome, retentionMs: number): void {
-    const size = sizeOf(outcome)
+  /**
+   * `tombstoneMs` counts from completion. Close to its end nothing is kept: another process may see the key as new before this one
+   * does, and run it again.
+   */
+  remember(
+    id: string,
+    outcome: RecentOutcome,
+    { retentionMs, tombstoneMs }: { readonly retentionMs: number; readonly tombstoneMs: number },
+  ): void {
+    const { completedAtMs } = outcome.summary
+    if (completedAtMs > 0 && completedAtMs + tombstoneMs - this.#clock.nowMs() < 3 * ageMaxMs) return
+    this.#put(id, { ...outcome, untilMs: this.#clock.monotonicMs() + Math.min(ageMaxMs, retentionMs), repeat: undefined })
+  }
+
+  /** Keeps what identified a repeat that was answered from here. Its handler did not run, so nobody has touched its body. */
+  recognize(id: string, repeat: { readonly address: string; readonly known: KnownCall }): void {
+    const entry = this.#entries.get(id)
+    if (entry === undefined || entry.repeat !== undefined) return
+    const { address, known } = repeat
+    this.#put(id, { ...entry, repeat: { address, known: { ...known, facts: keptFacts(known.facts) } } })
+  }
+
+  recall(address: string): KnownCall | undefined {
+    return this.#repeats.get(address)
+  }
+
+  #put(id: string, entry: Entry): void {
+    const size = sizeOf(entry)
     if (this.#entriesMax === 0 || size > this.#bytesMax / 8) return
     this.forget(id)
-    this.#entries.set(id, { ...outcome, untilMs: this.#clock.monotonicMs() + Math.min(ageMaxMs, retentionMs) })
+    this.#entries.set(id, entry)
+    if (entry.repeat !== undefined) this.#repeats.set(entry.repeat.address, entry.repeat.known)
     this.#bytes += size
     // A Map iterates in the order of insertion: the first entry is the oldest.
     for (const oldest of this.#entries.keys()) {
@@ -57,6 +93,7 @@ export class RecentOutcomes {
     const entry = this.#entries.get(id)
     if (entry === undefined) return
     this.#entries.delete(id)
+    if (entry.repeat !== undefined) this.#repeats.delete(entry.repeat.address)
     this.#bytes -= sizeOf(entry)
   }
 }
@@ -64,6 +101,6 @@ export class RecentOutcomes {
 const ageMaxMs = 60_000
 const entryBytes = 512
 
-function sizeOf(outcome: RecentOutcome): number {
-  return outcome.stored.bytes.length + entryBytes
+function sizeOf({ stored, repeat }: Entry): number {
+  return stored.bytes.length + (repeat === undefined ? 0 : bytesOfFacts(repeat.known.facts)) + entryBytes
 }

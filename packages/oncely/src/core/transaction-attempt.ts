@@ -106,7 +106,7 @@ export class TransactionAttempt<Tx> {
         this.#tell('retried', named, again + 1, 'conflict', error)
         await sleep(clock, Math.min(200, 5 * 2 ** again) * random.fraction())
       } finally {
-        stop.abort()
+        stop.abort(attemptEnded)
       }
     }
   }
@@ -326,6 +326,9 @@ export class TransactionAttempt<Tx> {
     }
   }
 }
+
+/** Tells whatever still listens that its transaction is over; made once, since an abort without a reason makes one each time. */
+const attemptEnded = new Error('The attempt has ended; its transaction is over.')
 
 /** The handler ended, and whether its transaction did is not known. */
 class CommitUnknown extends Error {

@@ -82,7 +82,11 @@ function claim(record: OncelyRecord | undefined, request: ClaimRequest, token: F
   if (record === undefined) return acquire(undefined, request, token, nowMs)
   if (record.state === 'completed' && ageOf(record, nowMs) === 'absent') return acquire(undefined, request, token, nowMs)
   // Proven not applied: the key is unregistered again, as after the roll-back of a transaction, so any payload may follow.
-  if (record.state === 'released') return acquireAgain(record, request, token, nowMs)
+  if (record.state === 'released') {
+    // A claim that arrives after its own attempt was given up grants nothing: nobody waits for its answer.
+    if (record.attemptId === request.attemptId) return { record, answer: { word: 'in-progress', retryAfterMs: 1 } }
+    return acquireAgain(record, request, token, nowMs)
+  }
 
   const compared = compareFingerprint(record.fingerprint, request)
   if (compared !== 'same') return { record, answer: compared === 'other' ? { word: 'mismatch' } : { word: 'unreadable', reason: compared } }

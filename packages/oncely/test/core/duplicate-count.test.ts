@@ -8,6 +8,7 @@ import { faultStore } from '../support/fault-store.ts'
 const startMs = Date.UTC(2025, 0, 1)
 const id = new Uint8Array(32).fill(1)
 const other = new Uint8Array(32).fill(2)
+const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 
 /** A count over a store that keeps the batches it was given. */
 function setUp() {
@@ -29,10 +30,10 @@ function setUp() {
 describe('answers to duplicates', () => {
   test('are added up per record and reason, and written in one batch when the flush is due', async () => {
     const { clock, batches, count } = setUp()
-    count.add(id, 'charge', 'replayed')
-    count.add(id, 'charge', 'replayed')
-    count.add(id, 'charge', 'mismatch')
-    count.add(other, 'refund', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'mismatch')
+    count.add(other, hex(other), 'refund', 'replayed')
     await clock.advance(999)
     expect(batches).toEqual([])
     await clock.advance(1)
@@ -48,20 +49,20 @@ describe('answers to duplicates', () => {
   test('are counted by the minute they came in', async () => {
     const { clock, batches, count } = setUp()
     await clock.advance(59_999)
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await clock.advance(1)
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await count.flush()
     expect(batches.flat().map(({ minuteMs }) => minuteMs)).toEqual([startMs, startMs + 60_000])
   })
 
   test('that come in after a flush are a batch of their own, and the first of them sets the time', async () => {
     const { clock, batches, count } = setUp()
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await clock.advance(1_500)
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await clock.advance(600)
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await clock.advance(399)
     expect(batches).toHaveLength(1)
     await clock.advance(1)
@@ -70,7 +71,7 @@ describe('answers to duplicates', () => {
 
   test('are written at once on demand, and no timer is left behind', async () => {
     const { clock, batches, count } = setUp()
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     expect(clock.pending).toBe(1)
     await count.flush()
     expect(batches).toHaveLength(1)
@@ -89,7 +90,7 @@ describe('answers to duplicates', () => {
         return after(timer[0], timer[1])
       },
     })
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     expect(kinds).toEqual(['background'])
   })
 
@@ -101,13 +102,13 @@ describe('answers to duplicates', () => {
 
   test('never fill the memory: thousands of different ones are written before they are due', async () => {
     const { clock, batches, count } = setUp()
-    for (let nth = 0; nth < 4_999; nth++) count.add(id, 'charge', `reason ${nth}`)
+    for (let nth = 0; nth < 4_999; nth++) count.add(id, hex(id), 'charge', `reason ${nth}`)
     expect(batches).toEqual([])
-    count.add(id, 'charge', 'the last')
+    count.add(id, hex(id), 'charge', 'the last')
     expect(batches.map((batch) => batch.length)).toEqual([5_000])
     expect(clock.pending).toBe(1)
     await clock.advance(1)
-    count.add(id, 'charge', 'another')
+    count.add(id, hex(id), 'charge', 'another')
     await clock.advance(1_000)
     expect(batches.map((batch) => batch.length)).toEqual([5_000, 1])
   })
@@ -115,9 +116,9 @@ describe('answers to duplicates', () => {
   test('that cannot be written are dropped, without an error and in bounded time', async () => {
     const { clock, faulty, batches, count } = setUp()
     faulty.plan('audit', 'refused', 'hangs')
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     await count.flush()
-    count.add(id, 'charge', 'replayed')
+    count.add(id, hex(id), 'charge', 'replayed')
     let flushed = false
     const flushing = count.flush().then(() => {
       flushed = true
@@ -126,7 +127,7 @@ describe('answers to duplicates', () => {
     expect(flushed).toBe(false)
     await clock.advance(1)
     await flushing
-    count.add(id, 'charge', 'mismatch')
+    count.add(id, hex(id), 'charge', 'mismatch')
     await count.flush()
     expect(batches.map((batch) => batch.map(({ reason }) => reason))).toEqual([['replayed'], ['replayed'], ['mismatch']])
   })

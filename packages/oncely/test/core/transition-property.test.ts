@@ -312,7 +312,10 @@ describe('in every life of a record', () => {
         uncertain: 'uncertain',
         quarantined: 'quarantined',
       }
-      const state = states[answer.word]
+      // The claim of an attempt that was given up, arriving late.
+      const late = event.type === 'claim' && before?.state === 'released' && before.attemptId === event.request.attemptId
+      const state = late ? 'released' : states[answer.word]
+      if (late) expect(after).toBe(before)
       if (state !== undefined) expect(after?.state).toBe(state)
       if (answer.word === 'replay') {
         const completed = after as OncelyRecord & { state: 'completed' }

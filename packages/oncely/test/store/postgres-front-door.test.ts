@@ -161,6 +161,21 @@ describe('the front door', () => {
   )
 
   test(
+    'id taken by a holder whose pair was made under another version of the fingerprint: no proof, so in progress',
+    inPlace(async (place) => {
+      const id = newId()
+      const other = request(id, 'other')
+      const elsewhere = lockKeys(
+        { schema: place.schema, prefix: 'oncely_' },
+        { ...other, fingerprint: { ...other.fingerprint, version: 1 + 256 * 77 } },
+      )
+      const holder = await holding(place, String(elsewhere.pair), String(elsewhere.id))
+      expect(await refusal(place.store, request(id))).toBe('in-progress')
+      await holder.letGo()
+    }),
+  )
+
+  test(
     "id taken by a holder of another record's pair: no proof, so in progress",
     inPlace(async (place) => {
       const id = newId()

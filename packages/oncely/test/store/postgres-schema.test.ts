@@ -213,15 +213,12 @@ describe('the table of keys', () => {
     'is updated in place: completions and renewals leave the indexes alone',
     inPlace(async (place) => {
       await place.sql('ALTER TABLE {keys} SET (autovacuum_enabled = false)')
-      const { pool, store } = place.another()
-      for (let batch = 0; batch < 10; batch++) {
-        await Promise.all(
-          Array.from({ length: 40 }, async () => {
-            const { ownership } = acquired(await store.claim(leaseRequest(newId())))
-            await store.renew(ownership, { leaseMs: 30_000 })
-            await store.complete(ownership, outcomeOf('done'))
-          }),
-        )
+      // One after the other: what a page has room for does not depend on what other transactions can still see.
+      const { pool, store } = place.another({ pool: { max: 1 } })
+      for (let key = 0; key < 200; key++) {
+        const { ownership } = acquired(await store.claim(leaseRequest(newId())))
+        await store.renew(ownership, { leaseMs: 30_000 })
+        await store.complete(ownership, outcomeOf('done'))
       }
       // A backend reports its counts when it ends.
       await pool.end()
@@ -232,8 +229,8 @@ describe('the table of keys', () => {
         )
         return row ?? { all: 0, hot: 0 }
       }
-      await expect.poll(async () => (await updates()).all, { timeout: 15_000 }).toBe(800)
-      expect((await updates()).hot / 800).toBeGreaterThanOrEqual(0.95)
+      await expect.poll(async () => (await updates()).all, { timeout: 15_000 }).toBe(400)
+      expect((await updates()).hot).toBe(400)
     }),
   )
 })

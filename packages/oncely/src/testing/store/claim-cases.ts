@@ -85,6 +85,15 @@ export const claimCases: StoreCases = {
     assertSame([again.ownership, again.attempt, again.takeover], [first.ownership, 1, false])
   },
 
+  'claim: an own claim that arrives after its attempt released the key grants nothing': async ({ store }) => {
+    const request = claimRequest(newId())
+    const { ownership } = await acquire(store, request)
+    await store.release(ownership, { reason: 'given up' })
+    answered(await store.claim(request), 'in-progress')
+    assert.equal((await store.read(request.id))?.state, 'released')
+    await acquire(store, claimRequest(request.id))
+  },
+
   'claim: an own attempt id with another payload is a mismatch': async ({ store }) => {
     const request = claimRequest(newId())
     await acquire(store, request)

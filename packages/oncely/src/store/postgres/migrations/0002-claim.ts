@@ -73,6 +73,10 @@ BEGIN
       v_now := {now_ms}();
       IF r.state = 2 AND v_now - r.since >= greatest(q.retention_ms, q.tombstone_ms) THEN
         v_step := 'reuse';
+      ELSIF r.state = 3 AND r.attempt_id = p_attempt THEN
+        a_word := 'in-progress';
+        a_retry := 1;
+        RETURN;
       ELSIF r.state = 3 THEN
         v_step := 'again';
       ELSE
@@ -249,8 +253,9 @@ END
 $oncely$`
 
 /**
- * Proof for a mismatch: whoever holds the id's lock holds the lock of another pair of this id as well. One snapshot of the lock
- * table; our own locks do not count, as we do not hold the id's.
+ * Proof for a mismatch: whoever holds the id's lock holds the lock of another pair of this id as well, made under the same version
+ * of the fingerprint (its eight bits): digests of two versions differ for one payload. One snapshot of the lock table; our own
+ * locks do not count, as we do not hold the id's.
  */
 const holdsAnotherPayload = `CREATE FUNCTION {holds_another_payload}(p_id_lock bigint, p_pair_lock bigint) RETURNS boolean LANGUAGE sql VOLATILE AS $oncely$
   WITH held AS MATERIALIZED (
@@ -263,6 +268,7 @@ const holdsAnotherPayload = `CREATE FUNCTION {holds_another_payload}(p_id_lock b
     SELECT FROM held i JOIN held p ON p.pid = i.pid
       WHERE i.high = (p_id_lock >> 32) & 4294967295 AND i.low = p_id_lock & 4294967295
         AND p.high = (p_pair_lock >> 32) & 4294967295 AND p.low <> p_pair_lock & 4294967295
+        AND p.low >> 24 = (p_pair_lock >> 24) & 255
         AND NOT (p.high = i.high AND p.low = i.low)
   )
 $oncely$`
