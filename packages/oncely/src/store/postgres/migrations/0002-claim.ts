@@ -74,9 +74,7 @@ BEGIN
       IF r.state = 2 AND v_now - r.since >= greatest(q.retention_ms, q.tombstone_ms) THEN
         v_step := 'reuse';
       ELSIF r.state = 3 AND r.attempt_id = p_attempt THEN
-        a_word := 'in-progress';
-        a_retry := 1;
-        RETURN;
+        RETURN 'in-progress f 1';
       ELSIF r.state = 3 THEN
         v_step := 'again';
       ELSE
