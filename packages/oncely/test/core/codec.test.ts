@@ -36,6 +36,15 @@ describe('a value that is accepted comes back equal', () => {
     expect(again(value)).toStrictEqual(value)
   })
 
+  test.each(['😀', 'a\ud83d\ude00b', '\ud800\udc00\udbff\udfff', '\ufffd'])('for the text %j', (value) => {
+    expect(again(value)).toBe(value)
+    expect(again({ [value]: [value] })).toEqual({ [value]: [value] })
+  })
+
+  test('for an object without a prototype, as its members', () => {
+    expect(again(Object.assign(Object.create(null), { a: 1 }))).toEqual({ a: 1 })
+  })
+
   test('for a rejection', () => {
     const encoded = encodeRejectedValue({ code: 'declined' })
     expect(decodeValue(encoded)).toEqual({ code: 'declined' })
@@ -51,6 +60,8 @@ describe('a value that would not come back equal is refused, with its place and 
   hole.length = 2
   const cycle: { self?: unknown } = {}
   cycle.self = cycle
+  const ring: unknown[] = []
+  ring.push(ring)
   test.each([
     ['a date', { at: new Date(0) }, /at \/at is an instance of Date/],
     ['a map', [new Map()], /at \/0 is an instance of Map/],
@@ -64,14 +75,40 @@ describe('a value that would not come back equal is refused, with its place and 
     ['infinity', [Number.POSITIVE_INFINITY], /is Infinity/],
     ['negative zero', [-0], /is -0/],
     ['a lone surrogate', 'a\ud800', /lone surrogate/],
+    ['a low surrogate alone', '\udc00', /lone surrogate/],
+    ['a low surrogate inside', 'a\udc00b', /lone surrogate/],
+    ['two high surrogates', '\ud800\ud800', /lone surrogate/],
+    ['surrogates in the wrong order', ['\udc00\ud800'], /at \/0 is a string with a lone surrogate/],
     ['a toJSON', { toJSON: () => 1 }, /toJSON/],
+    ['a hidden toJSON', Object.defineProperty({ a: 1 }, 'toJSON', { value: () => 1 }), /toJSON/],
+    ['an instance of a class without a name', [Object.create(Object.create(null))], /an instance of a class/],
     ['a symbol member', { [Symbol('s')]: 1 }, /symbol members/],
-    ['__proto__', JSON.parse('{"__proto__":1}'), /named __proto__/],
+    ['__proto__', JSON.parse('{"__proto__":1}'), /at \/__proto__ is a member named __proto__/],
     ['a cycle', cycle, /nesting deeper than 500/],
+    ['a cycle of arrays', ring, /nesting deeper than 500/],
   ])('%s', (_, value, message) => {
     expect(() => encodeValue(value)).toThrow(message)
     expect(() => encodeValue(value)).toThrow(expect.objectContaining({ code: 'ONCELY_VALUE_NOT_STORABLE' }))
   })
+})
+
+test('a value nested as deep as it may be comes back, and one level more is refused', () => {
+  const nested = (depth: number): unknown => {
+    let value: unknown = 'core'
+    for (let level = 0; level < depth; level++) value = level % 2 === 0 ? [value] : { a: value }
+    return value
+  }
+  expect(again(nested(500))).toEqual(nested(500))
+  expect(() => encodeValue(nested(501))).toThrow(/nesting deeper than 500/)
+})
+
+test('a rejection is judged by the same rules', () => {
+  expect(() => encodeRejectedValue(new Map())).toThrow(/The value at the top is an instance of Map/)
+  expect(() => encodeRejectedValue(undefined)).toThrow(/at the top is a undefined/)
+})
+
+test('stored bytes that are no UTF-8 are an error, never a text with other characters', () => {
+  expect(() => decodeValue({ codec: 1, bytes: Uint8Array.of(0x22, 0xff, 0x22) })).toThrow()
 })
 
 test('a stored outcome that is missing or changed is an error, never a wrong replay', () => {

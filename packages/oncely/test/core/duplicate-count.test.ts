@@ -1,9 +1,10 @@
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
 import { DuplicateCount } from '../../src/core/duplicate-count.ts'
-import { type AuditCount, type Clock, StoreUnavailable } from '../../src/core/index.ts'
+import { type AuditCount, StoreUnavailable } from '../../src/core/index.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { faultStore } from '../support/fault-store.ts'
+import { timersOf } from '../support/timer-kind.ts'
 
 const startMs = Date.UTC(2025, 0, 1)
 const id = new Uint8Array(32).fill(1)
@@ -81,17 +82,10 @@ describe('answers to duplicates', () => {
   })
 
   test('do not keep a process alive that has nothing else to do', () => {
-    const kinds: unknown[] = []
     const { clock, count } = setUp()
-    const after = clock.after.bind(clock)
-    Object.assign(clock, {
-      after: (...timer: Parameters<Clock['after']>) => {
-        kinds.push(timer[2])
-        return after(timer[0], timer[1])
-      },
-    })
+    const timers = timersOf(clock)
     count.add(id, hex(id), 'charge', 'replayed')
-    expect(kinds).toEqual(['background'])
+    expect(timers).toEqual(['1000 background'])
   })
 
   test('that nobody got are not written', async () => {

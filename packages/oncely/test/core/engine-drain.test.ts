@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Draining } from '../../src/core/index.ts'
 import { deferred } from '../support/deferred.ts'
 import { engineWorld, oneCall, stateOf } from '../support/engine-world.ts'
+import { timersOf } from '../support/timer-kind.ts'
 
 const policy = ['standard', { survives: 'nothing' }] as const
 
@@ -43,6 +44,20 @@ describe('a drain', () => {
     expect(await call).toMatchObject({ status: 'done' })
     expect(await stateOf(drained)).toBeUndefined()
     expect(signal.aborted).toBe(false)
+  })
+
+  test('waits for the last of several calls', async () => {
+    const { oncely, charge, clock, gate, call } = await running()
+    const last = deferred<string>()
+    const other = charge.run({ ...oneCall, key: 'k2' }, () => last.promise)
+    await clock.advance(1)
+    const drained = oncely.drain()
+    gate.resolve('one')
+    await call
+    expect(await stateOf(drained)).toBe('pending')
+    last.resolve('two')
+    await other
+    expect(await stateOf(drained)).toBeUndefined()
   })
 
   test('tells what still runs to stop, and settles its record for the next process', async () => {
@@ -90,9 +105,13 @@ describe('a drain', () => {
   test('stops the sweeper', async () => {
     const { clock, start } = engineWorld()
     const { oncely, faulty } = start()
+    await oncely.open()
+    const timers = timersOf(clock)
     await oncely.start({ sweeper: true })
     await clock.advance(60_000)
     expect(faulty.calls.sweep).toBe(1)
+    // They keep no process alive.
+    expect(timers).toEqual(['60000 background', '60000 background'])
     await oncely.drain()
     await clock.advance(600_000)
     expect(faulty.calls.sweep).toBe(1)

@@ -21,7 +21,7 @@ async function setUp(options: Parameters<typeof transactionWorld>[0] & { retryTr
 
 describe('a handler in a transaction', () => {
   test('that returns commits its rows and its outcome, and a duplicate gets that outcome', async () => {
-    const { charge, rows, told, store } = await setUp()
+    const { charge, rows, told, store, asked } = await setUp()
     let id = new Uint8Array()
     const result = await charge.run(oneCall, ({ tx, attempt, key, fence, signal, input, record, deriveKey }) => {
       book(tx, 'a')
@@ -41,6 +41,8 @@ describe('a handler in a transaction', () => {
     expect(await store.read(id)).toMatchObject({ state: 'completed', bind: 'transaction', attempt: 1 })
     expect(await charge.run(oneCall, never)).toEqual({ status: 'replayed', value: { id: 7, derived: 40 } })
     expect(rows()).toEqual(['a'])
+    // The duplicate of a minute needs no transaction.
+    expect(asked).toHaveLength(1)
   })
 
   test('that throws leaves nothing, and the retry runs at once', async () => {
@@ -53,6 +55,17 @@ describe('a handler in a transaction', () => {
     expect(rows()).toEqual([])
     expect(told()).toEqual(['claimed 1', 'rolled-back 0 RangeError'])
     expect(await charge.run(oneCall, ({ attempt }) => attempt)).toEqual({ status: 'done', value: 1, attempt: 1 })
+  })
+
+  test('names its record to whoever asked for it', async () => {
+    const { charge, store } = await setUp()
+    const result = await charge.engine.execute(
+      charge.definition,
+      engineCall,
+      workOf(() => 7),
+    )
+    expect(result).toMatchObject({ status: 'done', value: 7, attempt: 1 })
+    expect(await store.read(Buffer.from('record' in result ? result.record : '', 'hex'))).toMatchObject({ state: 'completed' })
   })
 
   test('that judges its value a failure leaves nothing, and its caller gets the value', async () => {
@@ -142,6 +155,19 @@ describe('a rejection in a transaction', () => {
     expect(await charge.run(oneCall, never)).toEqual({ status: 'rejected', value: { code: 'declined' }, replayed: true })
   })
 
+  test('names its record and the attempt that recorded it', async () => {
+    const { charge, store } = await setUp()
+    const result = await charge.engine.execute(
+      charge.definition,
+      engineCall,
+      workOf(() => {
+        throw new Rejection('declined')
+      }),
+    )
+    expect(result).toEqual({ status: 'rejected', value: 'declined', record: expect.stringMatching(/^[0-9a-f]{64}$/), attempt: 1 })
+    expect(await store.read(Buffer.from('record' in result ? result.record : '', 'hex'))).toMatchObject({ state: 'completed' })
+  })
+
   test('that cannot be stored is an error, and leaves nothing', async () => {
     const { charge, rows, told } = await setUp()
     const failing = charge.run(oneCall, ({ tx }) => {
@@ -178,7 +204,7 @@ describe('a rejection in a transaction', () => {
     for (const [fault, answer] of [
       ['refused', { status: 'unavailable', reason: 'store' }],
       ['fenced', { status: 'in-progress', retryAfterMs: 1_000 }],
-      ['commit-lost', { status: 'unavailable', reason: 'store', cause: { applied: 'unknown' } }],
+      ['commit-lost', { status: 'unavailable', reason: 'store', cause: { applied: 'unknown', cause: expect.any(Error) } }],
     ] as const) {
       const { charge, plan, rows } = await setUp()
       plan('none', fault)
@@ -221,6 +247,13 @@ describe('a conflict with another transaction', () => {
       expect(result).toMatchObject({ status: 'done', value: 2 })
       expect(told()).toEqual(['claimed 1', 'rolled-back 0 Error', 'retried 1 conflict', 'claimed 1', 'completed 1'])
     }
+  })
+
+  test('that comes too often is passed on with its cause', async () => {
+    const { charge } = await setUp({ retryTransaction: 0 })
+    const cause = Object.assign(new Error('database is locked'), { errcode: 517 })
+    const result = await charge.run(oneCall, () => Promise.reject(cause))
+    expect(result).toMatchObject({ status: 'unavailable', cause: { code: 'ONCELY_TRANSACTION_CONFLICT', cause } })
   })
 
   test.each([0, 1, 3])('is repeated %i times where the operation says so, then the key is free for a retry', async (retryTransaction) => {

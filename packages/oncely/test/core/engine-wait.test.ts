@@ -86,6 +86,50 @@ describe('while the first call asks the store', () => {
     }
   })
 
+  test('another payload never gets the outcome that the first call is told', async () => {
+    const world = engineWorld()
+    await world
+      .start()
+      .oncely.operation('charge', { bind: 'lease', policy: reject })
+      .run(oneCall, () => 'one')
+    const { oncely, faulty } = world.start()
+    const charge = oncely.operation('charge', { bind: 'lease', policy: reject })
+    await oncely.open()
+    faulty.plan('claim', 'slow')
+    const calls = [charge.run(oneCall, never), charge.run(other, never)]
+    await world.clock.advance(1)
+    faulty.thaw()
+    expect((await Promise.all(calls)).map(({ status }) => status)).toEqual(['replayed', 'mismatch'])
+  })
+
+  test('another payload that waited for it asks the store once the first call runs', async () => {
+    const { charge, leader, faulty } = await claiming(reject)
+    const follower = charge.run(other, never)
+    expect(await stateOf(follower)).toBe('pending')
+    faulty.thaw()
+    expect(await follower).toEqual({ status: 'mismatch' })
+    await leader
+  })
+
+  test('a mismatch is asked for once more, because the record may be another one by then, and shared after that', async () => {
+    const world = engineWorld()
+    await world
+      .start()
+      .oncely.operation('charge', { bind: 'lease', policy: reject })
+      .run(oneCall, () => 'one')
+    const { oncely, faulty } = world.start()
+    const charge = oncely.operation('charge', { bind: 'lease', policy: reject })
+    await oncely.open()
+    faulty.plan('claim', 'slow', 'slow')
+    const calls = Array.from({ length: 10 }, () => charge.run(other, never))
+    await world.clock.advance(1)
+    faulty.thaw()
+    await world.clock.advance(1)
+    faulty.thaw()
+    expect((await Promise.all(calls)).map(({ status }) => status)).toEqual(Array(10).fill('mismatch'))
+    expect(faulty.calls.claim).toBe(2)
+  })
+
   test('a store that does not answer is unavailable for the first call and its duplicate alike', async () => {
     const { clock, start } = engineWorld()
     const { oncely, faulty } = start({ limits: { storeTimeoutMs: 1_000 } })
@@ -128,6 +172,24 @@ describe('while the first call runs', () => {
     expect(told()).toEqual(['mismatch 0'])
     gate.resolve('one')
     await leader
+  })
+
+  test('another payload is asked for in the store also where that cannot look into transactions: a lease is always visible', async () => {
+    const capabilities = { transactional: false, clock: 'process', shared: false, seesOpenTransactions: false } as const
+    const world = engineWorld({ store: (clock) => Object.assign(memoryStore({ clock }), { capabilities }) })
+    const { oncely } = world.start()
+    const charge = oncely.operation('charge', { bind: 'lease', policy: reject })
+    const gate = deferred<string>()
+    let id = new Uint8Array()
+    const erased = charge.run(oneCall, ({ record }) => {
+      id = Buffer.from(record, 'hex')
+      return gate.promise
+    })
+    await stateOf(erased)
+    await oncely.forget(id, 'asked for')
+    expect(await charge.run(other, () => 'new')).toMatchObject({ status: 'done', value: 'new' })
+    gate.resolve('late')
+    expect(await erased).toEqual({ status: 'mismatch' })
   })
 
   test('a waiting duplicate gets the outcome as soon as it is there', async () => {
@@ -194,9 +256,10 @@ describe('while the first call runs', () => {
 
 describe('while another process runs the call', () => {
   /** A waiting duplicate in a second process, and the times of its claims. */
-  async function polling(limits: Record<string, number> = {}) {
+  async function polling(limits: Record<string, number> = {}, fraction = 0) {
     const times: number[] = []
     const world = engineWorld({
+      fraction,
       store: (clock) => {
         const store = memoryStore({ clock })
         const claim = store.claim.bind(store)
@@ -228,6 +291,17 @@ describe('while another process runs the call', () => {
     expect(times).toEqual([0, 12.5, 37.5, 87.5, 187.5, 387.5, 637.5, 887.5, 1_137.5, 1_387.5, 1_637.5, 1_887.5, 2_000])
     gate.resolve('one')
     await running
+  })
+
+  test('its pauses are random up to twice that, so that a crowd does not ask all at once', async () => {
+    const { clock, charge, times, gate, running } = await polling({}, 1)
+    const follower = charge.run(oneCall, never)
+    await clock.advance(200)
+    expect(times).toEqual([0, 25, 75, 175])
+    gate.resolve('one')
+    await running
+    await clock.advance(200)
+    expect(await follower).toMatchObject({ status: 'replayed' })
   })
 
   test('a waiting duplicate gets the outcome, or runs when the key is free again', async () => {

@@ -43,7 +43,7 @@ const rows = page
       .slice(1, -1)
       .map((cell) => cell.trim()),
   )
-const declared = [...(/export type OncelyErrorCode =([^;]*?)\n\n/s.exec(source)?.[1] ?? '').matchAll(/'(ONCELY_[A-Z_]+)'/g)].map(
+const declared = [...(/export type OncelyErrorCode =([^;]*?)(;|\n\n)/s.exec(source)?.[1] ?? '').matchAll(/'(ONCELY_[A-Z_]+)'/g)].map(
   ([, code]) => code,
 )
 

@@ -1,11 +1,12 @@
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
-import { type Clock, LeaseLost, type Ownership, type Store, StoreUnavailable } from '../../src/core/index.ts'
+import { LeaseLost, type Ownership, type Store, StoreUnavailable } from '../../src/core/index.ts'
 import { Lease } from '../../src/core/lease.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { claimRequest } from '../support/claim-request.ts'
 import { deferred } from '../support/deferred.ts'
 import { faultStore } from '../support/fault-store.ts'
+import { timersOf } from '../support/timer-kind.ts'
 
 const down = (applied: 'no' | 'unknown'): Error => new StoreUnavailable('planned', { applied })
 
@@ -213,22 +214,15 @@ test('after a renewal the handler has until a tenth of the lease before the new 
 
 test('the timers of a lease keep no process alive', async () => {
   const clock = new ManualClock()
-  const kinds: unknown[] = []
-  const after = clock.after.bind(clock)
   const store = memoryStore({ clock })
   const claim = await store.claim(claimRequest({ leaseMs: 3_000 }))
   if (claim.word !== 'acquired') throw new Error(claim.word)
   Object.assign(store, { renew: () => Promise.reject(new StoreUnavailable('planned', { applied: 'no' })) })
-  Object.assign(clock, {
-    after: (...timer: Parameters<Clock['after']>) => {
-      // The time limit of a renewal is what the process waits for; it is over soon.
-      if (timer[0] !== 500) kinds.push(timer[2])
-      return after(timer[0], timer[1])
-    },
-  })
+  const timers = timersOf(clock)
   const lease = leaseOf(store, clock, claim.ownership, false, () => {})
   await clock.advance(1_100)
-  expect(kinds).toEqual(['background', 'background', 'background'])
+  // But for the time limit of a renewal that is under way.
+  expect(timers).toEqual(['1000 background', '2700 background', '500', '150 background'])
   lease.stop()
 })
 

@@ -1,7 +1,10 @@
 import { anonymous, createOncely, type OncelyOptions, type StandardSchema, type Store, type Survives } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
+import { policyPresets } from '../../src/core/index.ts'
+import { defineOperation } from '../../src/core/operation.ts'
 
+const transactional = { phase: 'enforce', transactional: true } as const
 const relaxed = ['standard', { survives: 'nothing' }] as const
 const instance = (own: Partial<OncelyOptions> = {}) => createOncely({ namespace: 'test', store: memoryStore(), ...own })
 const call = { principal: 'acme', key: 'k1', input: {} }
@@ -63,6 +66,14 @@ describe('an operation is refused when it is declared', () => {
     expect(() => instance().operation('charge', options as never)).toThrow(message)
   })
 
+  test.each([
+    ['an explicit begin in a transaction', { begin: 'explicit' }, /begin "explicit" is for bind "lease"/],
+    ['more than 100 retries', { retryTransaction: 101 }, /retryTransaction is 101/],
+    ['part of a retry', { retryTransaction: 1.5 }, /retryTransaction is 1.5/],
+  ])('with %s', (_, own, message) => {
+    expect(() => defineOperation('charge', { bind: 'transaction', ...own } as never, transactional)).toThrow(message)
+  })
+
   test.each(['', 'has space', '/leading', 'x'.repeat(129)])('under the name %j', (name) => {
     expect(() => instance().operation(name, { bind: 'lease' })).toThrow(/Operation name/)
   })
@@ -72,6 +83,42 @@ describe('an operation is refused when it is declared', () => {
     oncely.operation('charge', { bind: 'lease' })
     expect(() => oncely.operation('charge', { bind: 'lease' })).toThrow(/declared twice/)
     expect(oncely.operations.map(({ name }) => name)).toEqual(['charge'])
+  })
+})
+
+describe('an operation', () => {
+  test('has every default filled in', () => {
+    expect(defineOperation('charge', { bind: 'transaction' }, transactional)).toEqual({
+      name: 'charge',
+      bind: 'transaction',
+      policy: policyPresets.standard,
+      phase: 'enforce',
+      keyspace: 'key',
+      begin: 'at-claim',
+      rerunnable: false,
+      retryTransaction: 3,
+      isolation: 'default',
+      exclude: [],
+      store: 'outcome',
+      resolver: undefined,
+      input: undefined,
+    })
+  })
+
+  test.each(['default', 'read-committed', 'repeatable-read', 'serializable'] as const)('may ask for the isolation %s', (isolation) => {
+    expect(defineOperation('charge', { bind: 'transaction', isolation }, transactional)).toMatchObject({ isolation })
+  })
+
+  test.each([0, 100])('may be repeated %i times', (retryTransaction) => {
+    expect(defineOperation('charge', { bind: 'transaction', retryTransaction }, transactional)).toMatchObject({ retryTransaction })
+  })
+
+  test.each(['observe', 'optional', 'enforce'] as const)('may be in the phase %s', (phase) => {
+    expect(defineOperation('charge', { bind: 'lease', phase }, transactional)).toMatchObject({ phase })
+  })
+
+  test('cannot be changed once it is declared', () => {
+    expect(Object.isFrozen(defineOperation('charge', { bind: 'lease' }, transactional))).toBe(true)
   })
 })
 

@@ -4,7 +4,7 @@ import { Rejection, StoreUnavailable, TransactionDead, TransactionEscaped } from
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { book } from '../store/sqlite-fixture.ts'
 import { deferred } from '../support/deferred.ts'
-import { oneCall, stateOf } from '../support/engine-world.ts'
+import { oneCall, stateOf, workOf } from '../support/engine-world.ts'
 import { transactionWorld } from '../support/transaction-world.ts'
 
 const never = (): never => {
@@ -83,6 +83,27 @@ describe('a commit whose answer is lost', () => {
     expect(await stateOf(running)).toEqual({ status: 'done', value: 'booked', attempt: 1 })
   })
 
+  test('that surely did not happen is an outage like any other, and a bug of the store is a bug', async () => {
+    const { charge, plan, rows } = await setUp()
+    plan('refused-at-commit', 'bug-at-commit')
+    expect(await charge.run(oneCall, booking)).toMatchObject({ status: 'unavailable', cause: { applied: 'no' } })
+    await expect(charge.run(oneCall, booking)).rejects.toThrow('a bug of the store')
+    expect(rows()).toEqual([])
+    expect(await charge.run(oneCall, booking)).toMatchObject({ status: 'done' })
+  })
+
+  test('is answered by no one, whatever the policy says of unrecorded outcomes', async () => {
+    const { charge, plan } = await setUp()
+    plan('commit-lost')
+    const call = { principal: 'acme', key: 'k1', facts: { body: { kind: 'none' } } } as const
+    const execution = await charge.engine.execute(
+      charge.definition,
+      call,
+      workOf(() => 7),
+    )
+    expect(execution).toEqual({ status: 'unrecorded', value: undefined, answer: false, retryAfterMs: 1_000, record: expect.any(String) })
+  })
+
   test('of a roll-back withholds the answer', async () => {
     const { charge, plan } = await setUp()
     plan('answer-lost')
@@ -92,6 +113,17 @@ describe('a commit whose answer is lost', () => {
     expect(await failing).toMatchObject({ status: 'unrecorded', value: undefined })
     expect(await charge.run(oneCall, () => 1)).toMatchObject({ status: 'done', attempt: 1 })
   })
+})
+
+test('a transaction is asked to be what the operation and the limits say', async () => {
+  const { oncely, asked } = await transactionWorld({ limits: { storeTimeoutMs: 300 } })
+  const policy = ['standard', { lease: '7s' }] as const
+  await oncely.operation('strict', { bind: 'transaction', isolation: 'serializable', policy }).run(oneCall, () => 1)
+  await oncely.operation('plain', { bind: 'transaction', policy }).run({ ...oneCall, key: 'k2' }, () => 1)
+  expect(asked).toEqual([
+    { lockTimeoutMs: 300, idleTimeoutMs: 7_000, isolation: 'serializable' },
+    { lockTimeoutMs: 300, idleTimeoutMs: 7_000, isolation: 'default' },
+  ])
 })
 
 describe('a transaction that does not open', () => {

@@ -92,7 +92,7 @@ describe('a call without a key, bound to a transaction', () => {
   })
 
   test('is repeated after a conflict, and unavailable when it conflicts too often', async () => {
-    const { charge, plan, rows, told } = await setUp()
+    const { charge, plan, rows, told, events } = await setUp()
     plan('conflict')
     expect(
       await charge.engine.executeUnkeyed(
@@ -101,6 +101,7 @@ describe('a call without a key, bound to a transaction', () => {
       ),
     ).toEqual({ status: 'unprotected', value: 1 })
     expect(rows()).toEqual(['a'])
+    expect(events.map(({ record }) => record)).toEqual(['', ''])
     expect(told()).toEqual(['unkeyed 0', 'retried 1 conflict'])
     plan('conflict', 'conflict')
     const again = await charge.engine.executeUnkeyed(

@@ -60,7 +60,11 @@ describe('a call without a key', () => {
     const { charge, oncely, faulty } = setUp()
     faulty.plan('open', 'refused')
     const work = workOf(() => 1)
-    expect(await charge.engine.executeUnkeyed(charge.definition, work)).toMatchObject({ status: 'unavailable', reason: 'store' })
+    expect(await charge.engine.executeUnkeyed(charge.definition, work)).toMatchObject({
+      status: 'unavailable',
+      reason: 'store',
+      record: '',
+    })
     expect(await charge.engine.executeUnkeyed(charge.definition, work)).toMatchObject({ status: 'unprotected' })
     await oncely.drain()
     expect(await charge.engine.executeUnkeyed(charge.definition, work)).toMatchObject({ status: 'unavailable', reason: 'draining' })

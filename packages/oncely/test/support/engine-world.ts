@@ -18,15 +18,15 @@ import { faultStore } from './fault-store.ts'
 /** A call of one caller with one key and one payload. */
 export const oneCall: FunctionCall<unknown> = { principal: 'acme', key: 'k1', input: { amount: 5 } }
 
-/** Processes over one store and one clock, which moves only when the test says so; pauses take their shortest length. */
-export function engineWorld(options: { readonly store?: (clock: ManualClock) => Store } = {}) {
+/** Processes over one store and one clock, which moves only when the test says so; pauses take their shortest length by default. */
+export function engineWorld(options: { readonly store?: (clock: ManualClock) => Store; readonly fraction?: number } = {}) {
   const clock = new ManualClock()
   const store = options.store?.(clock) ?? memoryStore({ clock })
   const start = (own: Partial<OncelyOptions> = {}) => {
     const faulty = faultStore(store, (applied) => new StoreUnavailable('planned', { applied }))
     const events: OncelyEvent[] = []
     const oncely = new Oncely<never>(
-      { clock, random: { uuid: nodeRandom.uuid, fraction: () => 0 }, hasher: nodeHasher },
+      { clock, random: { uuid: nodeRandom.uuid, fraction: () => options.fraction ?? 0 }, hasher: nodeHasher },
       { namespace: 'test', events: (event) => void events.push(event), ...own, store: faulty.store },
     )
     return {

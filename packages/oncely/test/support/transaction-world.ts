@@ -7,6 +7,7 @@ import {
   StoreUnavailable,
   TransactionConflict,
   type TransactionEnd,
+  type TransactionOptions,
   type TransactionResult,
   type TransactionWork,
 } from '../../src/core/index.ts'
@@ -17,11 +18,22 @@ import { connect, entries, openStore, temporaryFile } from '../store/sqlite-fixt
  * What happens to one transaction: it is refused before it opens, or hangs there until the store thaws; its COMMIT is not
  * answered, or lost together with its answer; it conflicts at its COMMIT; somebody else took its record.
  */
-export type TransactionFault = 'refused' | 'slow' | 'answer-lost' | 'hangs-at-commit' | 'commit-lost' | 'conflict' | 'fenced' | 'cut'
+export type TransactionFault =
+  | 'refused'
+  | 'slow'
+  | 'answer-lost'
+  | 'hangs-at-commit'
+  | 'commit-lost'
+  | 'refused-at-commit'
+  | 'bug-at-commit'
+  | 'conflict'
+  | 'fenced'
+  | 'cut'
 
 /** A real SQLite store whose transactions fail as planned, in order; without a plan one goes through. */
 function faultyTransactions(inner: SqliteStore) {
   const plan: (TransactionFault | 'none')[] = []
+  const asked: TransactionOptions[] = []
   const waiting: (() => void)[] = []
   type Body = (work: TransactionWork<SqliteConnection>) => Promise<TransactionEnd<unknown>>
   /** Runs the handler, and then rolls back whatever it wanted. */
@@ -32,6 +44,7 @@ function faultyTransactions(inner: SqliteStore) {
     options: Parameters<SqliteStore['transact']>[1],
     body: Body,
   ): Promise<TransactionResult<unknown>> => {
+    asked.push(options)
     const fault = plan.shift() ?? 'none'
     switch (fault) {
       case 'none':
@@ -50,6 +63,12 @@ function faultyTransactions(inner: SqliteStore) {
       case 'commit-lost':
         await undone(request, options, body)
         throw new StoreUnavailable('planned', { applied: 'unknown' })
+      case 'refused-at-commit':
+        await undone(request, options, body)
+        throw new StoreUnavailable('planned', { applied: 'no' })
+      case 'bug-at-commit':
+        await undone(request, options, body)
+        throw new TypeError('a bug of the store')
       case 'conflict':
         await undone(request, options, body)
         throw new TransactionConflict('planned')
@@ -78,6 +97,8 @@ function faultyTransactions(inner: SqliteStore) {
   }) as SqliteStore
   return {
     store,
+    /** What each transaction so far was asked to be. */
+    asked,
     plan: (...faults: (TransactionFault | 'none')[]): void => void plan.push(...faults),
     /** How many transactions wait for the thaw. */
     waiting: (): number => waiting.length,
