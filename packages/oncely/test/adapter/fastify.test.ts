@@ -9,5 +9,9 @@ describe('fastify with leases, without a body parser', () => {
 })
 
 describe('fastify with transactions, behind its JSON parser', () => {
-  httpSuite({ test, bind: 'transaction', open: openSqlite, serve: (application) => serveFastify(application, true), skip: parserSkips })
+  const skip = {
+    ...parserSkips,
+    'R26: a compressed and a plain retry are the same request': 'Fastify’s JSON parser takes no compressed bodies',
+  }
+  httpSuite({ test, bind: 'transaction', open: openSqlite, serve: (application) => serveFastify(application, true), skip })
 })

@@ -45,6 +45,8 @@ function layersOf(route: SuiteRoute): readonly Middleware[] {
   const inside = route.inside === undefined ? [] : [onNode(route.inside)]
   const existing: Middleware = (ctx) => {
     ctx.respond = false
+    // Koa begins with 404.
+    ctx.res.statusCode = 200
     route.handler(ctx.req, ctx.res)
   }
   return [...before, guard(route.operation, options), ...inside, existing]

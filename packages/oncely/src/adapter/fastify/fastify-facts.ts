@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
   type CallerOptions,
@@ -31,5 +32,9 @@ export function sendReply(request: FastifyRequest, reply: FastifyReply, { status
   discardUnread(request.raw)
   reply.code(status)
   for (const [name, value] of headerFields(headers)) reply.header(name, value)
-  return reply.send(body.length === 0 ? undefined : Buffer.from(body.buffer, body.byteOffset, body.length))
+  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
+  if (bytes.length === 0) return reply.send()
+  if (reply.hasHeader('content-type')) return reply.send(bytes)
+  // Fastify gives bytes a type of its own, and a stream none.
+  return reply.header('content-length', bytes.length).send(Readable.from([bytes]))
 }

@@ -1,6 +1,14 @@
 import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
 import type { Operation } from '../../core/index.ts'
-import { type CallerOptions, type GuardHttpOptions, GuardRoute, guardRequest, keepAttempt } from '../../http/index.ts'
+import {
+  type CallerOptions,
+  reply as failure,
+  type GuardHttpOptions,
+  GuardRoute,
+  guardRequest,
+  keepAttempt,
+  sendResponse,
+} from '../../http/index.ts'
 import { fastifyFacts, sendReply } from './fastify-facts.ts'
 
 /** Options of `guard`. */
@@ -18,21 +26,25 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
   const route = new GuardRoute<Tx>(operation, options)
   const { bodyBytesMax } = route.engine.parts.limits
   return (request, reply, done) => {
-    const undo = undoing(reply)
+    let undo = (): void => {}
     void guardRequest(route, fastifyFacts(request, options, bodyBytesMax), {
       response: reply.raw,
       proceed: (context) => {
+        undo = undoing(reply)
         keepAttempt(request, context)
         done()
       },
-      // After the handler ended, its answer has been taken back and the reply is open again.
+      // When the handler's answer has been taken back, the reply is open again; unless the handler had hijacked it.
       send: (answer) => {
+        if (reply.sent) return sendResponse(request.raw, reply.raw, answer)
         undo()
         sendReply(request, reply, answer)
       },
       fail: (error) => {
         undo()
-        reply.send(error)
+        if (!reply.sent) return void reply.send(error)
+        request.log.error(error)
+        sendResponse(request.raw, reply.raw, failure(500))
       },
     })
   }
@@ -40,9 +52,9 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
 
 /** Puts the headers of a reply back as they are now. */
 function undoing(reply: FastifyReply): () => void {
-  const before = reply.getHeaders()
+  const before = Object.entries(reply.getHeaders()).map(([name, value]) => [name, Array.isArray(value) ? [...value] : value] as const)
   return () => {
     for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
-    reply.headers(before)
+    for (const [name, value] of before) reply.header(name, value)
   }
 }

@@ -27,7 +27,9 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
         proceed: (context) => {
           proceeded = true
           keepAttempt(ctx, context)
-          next().then(resolve, reject)
+          next()
+            .finally(() => keepWritable(ctx))
+            .then(resolve, reject)
         },
         send: (answer) => {
           // Once the middleware has run, Koa writes no other response.
@@ -38,4 +40,9 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
         fail: (error) => (proceeded ? ctx.onerror(error as Error) : reject(error)),
       })
     })
+}
+
+/** Makes Koa write the response also where its client is gone: it is stored for the retry. */
+function keepWritable(ctx: Context): void {
+  Object.defineProperty(ctx, 'writable', { configurable: true, get: () => !ctx.res.writableEnded })
 }

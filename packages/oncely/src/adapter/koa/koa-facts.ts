@@ -28,10 +28,10 @@ const bodiless: ReadonlySet<number> = new Set([204, 205, 304])
 /** Answers through the context, so that middleware outside (compression, ETag) sees the answer. */
 export function respond(ctx: Context, { status, headers, body }: HttpResponse): void {
   discardUnread(ctx.req)
-  const type = ctx.response.get('content-type')
+  const typed = ctx.res.hasHeader('content-type')
   ctx.status = status
   ctx.body = bodiless.has(status) ? null : Buffer.from(body.buffer, body.byteOffset, body.length)
   // Koa gives bytes a type of its own.
-  if (type === '') ctx.remove('content-type')
+  if (!typed) ctx.remove('content-type')
   for (const [name, value] of headerFields(headers)) ctx.set(name, value)
 }
