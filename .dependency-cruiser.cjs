@@ -30,6 +30,9 @@ const families = 'store|transaction|adapter|lock|consumer'
 const vendorHomes = {
   '@photostructure/sqlite': 'store/sqlite',
   express: 'adapter/express',
+  fastify: 'adapter/fastify',
+  hono: 'adapter/hono',
+  koa: 'adapter/koa',
   pg: 'store/postgres|transaction/pg|lock/postgres',
   'structured-headers': 'http',
 }

@@ -3,8 +3,7 @@ import type { HttpResponse } from './response.ts'
 
 /** Sends a whole response through a Node response, middleware outside included; a client that is gone gets nothing. */
 export function sendResponse(request: IncomingMessage, response: ServerResponse, { status, headers, body }: HttpResponse): void {
-  // What nobody read of the body would block the connection for the next request.
-  if (!request.complete || request.readableLength > 0) request.resume()
+  discardUnread(request)
   if (response.destroyed) return
   response.statusCode = status
   for (let at = 0; at < headers.length; at++) {
@@ -16,6 +15,21 @@ export function sendResponse(request: IncomingMessage, response: ServerResponse,
   if (body.length === 0) response.end()
   else if (body.length <= oneWriteBytesMax && response.end === ServerResponse.prototype.end) response.end(asLatin1(body), 'latin1')
   else response.end(body)
+}
+
+/** Throws away what nobody read of a body: it would block the connection for the next request. */
+export function discardUnread(request: IncomingMessage): void {
+  if (!request.complete || request.readableLength > 0) request.resume()
+}
+
+/** The lines of an answer as Node's `setHeader` takes them: a field of several lines has an array. */
+export function headerFields(headers: HttpResponse['headers']): ReadonlyMap<string, string | string[]> {
+  const fields = new Map<string, string | string[]>()
+  for (const [name, value] of headers) {
+    const before = fields.get(name)
+    fields.set(name, before === undefined ? value : [...(typeof before === 'string' ? [before] : before), value])
+  }
+  return fields
 }
 
 /** Node sends a head and a string in one write, a head and bytes in two; beyond this size the copy costs more than the write. */

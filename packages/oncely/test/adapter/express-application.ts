@@ -6,11 +6,11 @@ import type { SuiteApplication, SuiteRoute, SuiteServer } from '../../src/testin
 type Method = 'all' | 'post'
 
 /** The suite's routes as an Express application, with a JSON parser in front of them or without any. */
-export async function serveExpress({ oncely, routes }: SuiteApplication, parses: boolean): Promise<SuiteServer> {
-  const app = express()
+export async function serveExpress({ oncely, routes }: SuiteApplication, parses: boolean, framework = express): Promise<SuiteServer> {
+  const app = framework()
   app.use(capture())
   app.use(wellKnown(oncely))
-  if (parses) app.use(express.json({ strict: false }))
+  if (parses) app.use(framework.json({ strict: false }))
   for (const route of routes) {
     const before = route.before === undefined ? [] : [route.before]
     app[route.method.toLowerCase() as Method](route.path, ...before, ...layersOf(route))

@@ -125,9 +125,10 @@ const gzip: SuiteMiddleware = (request, response, next) => {
     stream.on('data', (chunk: Buffer) => (write as (chunk: Buffer) => boolean).call(response, chunk))
     stream.on('end', () => (end as () => void).call(response))
   }
-  response.writeHead = ((...args: unknown[]) => {
+  response.writeHead = ((status: number, headers: Record<string, string | string[]> = {}) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
     decide()
-    return (writeHead as (...args: unknown[]) => ServerResponse).apply(response, args)
+    return (writeHead as (status: number) => ServerResponse).call(response, status)
   }) as ServerResponse['writeHead']
   response.write = ((chunk: string | Buffer) => {
     if (!response.headersSent) response.writeHead(response.statusCode)

@@ -1,0 +1,24 @@
+import type { onRequestHookHandler } from 'fastify'
+import { checkBound, limitBounds } from '../../core/index.ts'
+import { captureBody } from '../../http/index.ts'
+
+/** Options of `capture`. */
+export interface CaptureOptions {
+  /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
+  readonly bodyBytesMax?: number
+}
+
+/**
+ * Keeps the raw bytes of requests that carry an `Idempotency-Key`, so that the fingerprint is made of what was sent: Fastify parses
+ * bodies before its handlers run. Make it the first `onRequest` hook. It consumes nothing: parsers work as ever.
+ *
+ * @example app.addHook('onRequest', capture())
+ * @throws ConfigurationError when the limit is out of its range.
+ */
+export function capture(options: CaptureOptions = {}): onRequestHookHandler {
+  const bytesMax = checkBound('capture.bodyBytesMax', options.bodyBytesMax, limitBounds.bodyBytesMax)
+  return (request, _reply, done) => {
+    captureBody(request.raw, bytesMax)
+    done()
+  }
+}

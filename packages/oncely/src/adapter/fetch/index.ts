@@ -1,0 +1,13 @@
+export {
+  type CallerOptions,
+  type HandleOptions,
+  type HttpOptions,
+  type HttpOutcome,
+  type HttpResponse,
+  type Principal,
+  type ReplyHeaders,
+  reject,
+  reply,
+} from '../../http/index.ts'
+export { type FetchHandler, handle } from './handle.ts'
+export { wellKnown } from './well-known.ts'

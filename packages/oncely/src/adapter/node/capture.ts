@@ -1,0 +1,24 @@
+import { checkBound, limitBounds } from '../../core/index.ts'
+import { captureBody } from '../../http/index.ts'
+import type { NodeMiddleware } from './node-facts.ts'
+
+/** Options of `capture`. */
+export interface CaptureOptions {
+  /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
+  readonly bodyBytesMax?: number
+}
+
+/**
+ * Keeps the raw bytes of requests that carry an `Idempotency-Key`, for applications that parse bodies before the route. Put it
+ * before every other middleware. It consumes nothing: parsers work as ever. Without a parser it is not needed.
+ *
+ * @example app.use(capture())
+ * @throws ConfigurationError when the limit is out of its range.
+ */
+export function capture(options: CaptureOptions = {}): NodeMiddleware {
+  const bytesMax = checkBound('capture.bodyBytesMax', options.bodyBytesMax, limitBounds.bodyBytesMax)
+  return (request, _response, next) => {
+    captureBody(request, bytesMax)
+    next()
+  }
+}

@@ -1,0 +1,49 @@
+import type { Bind, HandlerContext, Operation } from '../core/index.ts'
+import type { CallerOptions } from './caller.ts'
+import { answerRequest } from './contract.ts'
+import type { RequestFacts } from './request-facts.ts'
+import type { HttpResponse } from './response.ts'
+import { type HttpOptions, HttpRoute } from './route.ts'
+
+/** Options of a route whose handler returns its answer. */
+export interface HandleOptions<Request> extends CallerOptions<Request>, HttpOptions {
+  /**
+   * Turns an error it knows into an answer, which counts as thrown: rows of a transaction are rolled back. Undefined for any other
+   * error, so that a conflict of the database is repeated and the rest reaches the application's own error handler.
+   */
+  onError?(error: unknown): HttpResponse | undefined
+}
+
+/** A route with its handler, ready for requests. */
+export interface ReturningRoute<Arguments extends readonly unknown[]> {
+  /** The instance's limit, for the adapter that reads the body. */
+  readonly bodyBytesMax: number
+  /** The answer to one request; `request` is what the framework hands to its handlers. Rejects with what the handler throws. */
+  answer(facts: RequestFacts, ...request: Arguments): Promise<HttpResponse>
+}
+
+/**
+ * Puts an operation, its options and its handler together, for every adapter's `handle`.
+ *
+ * @throws ConfigurationError for options that cannot work or are not safe.
+ */
+export function returningRoute<Input, Output, Tx, B extends Bind, Arguments extends readonly unknown[]>(
+  operation: Operation<Input, Output, Tx, B>,
+  options: Pick<HandleOptions<never>, 'onError'> & HttpOptions,
+  handler: (context: HandlerContext<Input, Tx, B>, ...request: Arguments) => Promise<HttpResponse> | HttpResponse,
+): ReturningRoute<Arguments> {
+  const route = new HttpRoute<Tx>(operation, options)
+  const transaction = operation.definition.bind === 'transaction'
+  const call = handler as (context: unknown, ...request: Arguments) => Promise<HttpResponse> | HttpResponse
+  const onError = options.onError?.bind(options)
+  return {
+    bodyBytesMax: route.engine.parts.limits.bodyBytesMax,
+    answer: (facts, ...request) =>
+      answerRequest(
+        route,
+        facts,
+        (context, tx, input) => call(transaction ? { ...context, input, tx } : { ...context, input }, ...request),
+        onError,
+      ),
+  }
+}
