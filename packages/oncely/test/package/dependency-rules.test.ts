@@ -60,6 +60,9 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['portable-folders-without-npm', 'client/asks-npm.ts', 'not-installed'],
   ['vendor-pg', 'store/mysql/names-pg.ts', 'pg'],
   ['vendor-express', 'adapter/koa/names-express.ts', 'express'],
+  ['vendor-fastify', 'adapter/koa/names-fastify.ts', 'fastify'],
+  ['vendor-hono', 'adapter/koa/names-hono.ts', 'hono'],
+  ['vendor-koa', 'adapter/express/names-koa.ts', 'koa'],
   ['vendor-structured-headers', 'adapter/node/parses.ts', 'structured-headers'],
   ['vendor-photostructure-sqlite', 'store/mysql/names-sqlite.ts', '@photostructure/sqlite'],
   ['vendor-unknown', 'store/redis/names-stranger.ts', 'stranger'],
@@ -75,7 +78,7 @@ const supporting: Record<string, string> = {
   '../test/fixture.ts': 'export const fixture = 1\n',
 }
 
-const vendors = ['pg', 'express', 'structured-headers', '@photostructure/sqlite', 'stranger']
+const vendors = ['pg', 'express', 'fastify', 'hono', 'koa', 'structured-headers', '@photostructure/sqlite', 'stranger']
 const trees: string[] = []
 
 afterAll(() => {
