@@ -58,6 +58,15 @@ describe('the canonical form of a value', () => {
   })
 })
 
+test('an excluded * is every element of an array, and of an object only the member of that name', () => {
+  const without = (value: unknown) => {
+    const result = canonicalValue(value, { exclude: ['/*'] })
+    return result.ok && new TextDecoder().decode(result.bytes)
+  }
+  expect(without({ '*': 1, a: 2 })).toBe('{"a":2}')
+  expect(without([1, 2])).toBe('[]')
+})
+
 describe('what JSON cannot carry is refused, with its path', () => {
   class Money {
     amount = 1

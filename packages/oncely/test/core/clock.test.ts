@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { ManualClock } from 'oncely/testing'
 import { describe, expect, test } from 'vitest'
 import { sleep, timedOut, withTimeout } from '../../src/core/index.ts'
@@ -46,6 +47,16 @@ describe('sleeping', () => {
     stop.abort()
     await expect(waiting).resolves.toBeUndefined()
     expect(clock.pending).toBe(0)
+  })
+
+  test('leaves nothing behind on a signal that lives longer', async () => {
+    const clock = new ManualClock()
+    const { signal } = new AbortController()
+    const waiting = sleep(clock, 100, signal)
+    expect(getEventListeners(signal, 'abort')).toHaveLength(1)
+    await clock.advance(100)
+    await waiting
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 })
 

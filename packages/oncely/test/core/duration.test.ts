@@ -10,6 +10,8 @@ describe('a duration', () => {
     ['0ms', 0],
     ['250ms', 250],
     ['1.5s', 1_500],
+    ['1.25s', 1_250],
+    [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
     ['30s', 30_000],
     ['5m', 300_000],
     ['24h', 86_400_000],

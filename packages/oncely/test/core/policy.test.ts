@@ -1,5 +1,16 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { checkPolicyBind, definePolicy, type PolicyOptions, policyPresets, recordPolicy, survivesOrder } from '../../src/core/index.ts'
+import {
+  checkPolicyBind,
+  type Duration,
+  definePolicy,
+  type PolicyOptions,
+  parseDuration,
+  policyPresets,
+  recordPolicy,
+  survivesOrder,
+} from '../../src/core/index.ts'
 
 const hour = 3_600_000
 const day = 24 * hour
@@ -27,6 +38,27 @@ describe('a preset', () => {
       survives: 'restart',
     })
     expect(policyPresets.telemetry).toMatchObject({ retentionMs: hour, onLostLease: 'takeover', onStoreDown: 'open', survives: 'nothing' })
+  })
+
+  test('is what docs/policies.md says, value by value', () => {
+    const page = readFileSync(join(import.meta.dirname, '../../../../docs/policies.md'), 'utf8')
+    const rows = page
+      .split('\n')
+      .filter((line) => line.startsWith('| `'))
+      .map((line) => line.split('|').map((cell) => cell.trim().replaceAll('`', '')))
+    const durations = new Set(['retention', 'tombstone', 'lease', 'effectTimeout', 'wait'])
+    for (const [nth, name] of (['financial', 'standard', 'telemetry'] as const).entries()) {
+      const said: Record<string, unknown> = { name }
+      for (const [, options = '', ...cells] of rows) {
+        const values = (cells[nth] ?? '').split(' + ')
+        for (const [at, option] of options.split(' + ').entries()) {
+          const value = values[at] as string
+          if (durations.has(option) || values.length > 1) said[`${option}Ms`] = parseDuration(option, value as Duration)
+          else said[option] = option === 'attemptsMax' ? Number(value) : value
+        }
+      }
+      expect(policyPresets[name]).toEqual(said)
+    }
   })
 
   test('that is unknown is refused with the names of the others', () => {
@@ -58,6 +90,21 @@ describe('own values', () => {
       onConcurrent: 'wait',
       waitMs: 2_000,
     })
+  })
+
+  test.each<[PolicyOptions, object]>([
+    [{ effectTimeout: '7s' }, { effectTimeoutMs: 7_000 }],
+    [{ onLostLease: 'takeover' }, { onLostLease: 'takeover' }],
+    [{ onStoreDown: 'open' }, { onStoreDown: 'open' }],
+    [{ onUnrecorded: 'withhold' }, { onUnrecorded: 'withhold' }],
+    [{ replayTo: 'actor' }, { replayTo: 'actor' }],
+    [{ survives: 'failover' }, { survives: 'failover' }],
+    [{ retryHorizon: '1h' }, { retryHorizonMs: hour }],
+    [{ backoffCeiling: '2h' }, { backoffCeilingMs: 2 * hour }],
+    [{ partitionRecovery: '1h' }, { partitionRecoveryMs: hour }],
+    [{ brokerRedelivery: '1h' }, { brokerRedeliveryMs: hour }],
+  ])('such as %o change what they name, and nothing else', (options, changed) => {
+    expect(definePolicy('standard', options)).toEqual({ ...policyPresets.standard, name: 'standard*', ...changed })
   })
 
   test('that are undefined leave the preset as it is', () => {

@@ -42,6 +42,8 @@ describe('a record is addressed', () => {
   test('for anonymous callers by a principal that no caller can have', () => {
     const shared = idOf({ principal: anonymous })
     expect(shared).toBe(idOf({ principal: anonymous }))
+    // The word of another copy of the library means the same.
+    expect(shared).toBe(idOf({ principal: Symbol.for('oncely.anonymous') as typeof anonymous }))
     for (const principal of ['anonymous', '\u0000', 'null', 'undefined']) expect(idOf({ principal })).not.toBe(shared)
     // The same in every version: the records of anonymous callers are found by it.
     expect(shared).toBe(toHex(recordId({ namespace: 'payments', principal: '\u0000anonymous', key: 'key-1' }, nodeHasher)))

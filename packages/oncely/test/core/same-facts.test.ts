@@ -56,6 +56,13 @@ test('a copy with bytes of its own is the same, as long as it has bytes to compa
   )
 })
 
+test('members are compared by what they say, not by which object says it', () => {
+  const facts = { parameters: { id: '1' }, headers: [['version', '1']], body: { kind: 'none' } } as const
+  expect(sameFacts(facts, structuredClone(facts))).toBe(true)
+  expect(sameFacts(facts, { ...facts, headers: [] })).toBe(false)
+  expect(sameFacts({ ...facts, headers: [] }, facts)).toBe(false)
+})
+
 test('kept bytes do not change with the request that brought them', () => {
   const body = { kind: 'json', bytes: bytes('{"a":1}') } as const
   const kept = keptFacts({ body })
