@@ -71,6 +71,7 @@ export class RecentOutcomes {
     this.#put(id, { ...entry, repeat: { address, known: { ...known, facts: keptFacts(known.facts) } } })
   }
 
+  /** What identified an earlier repeat with this address. Equal facts have equal digests, so this may outlive its outcome. */
   recall(address: string): KnownCall | undefined {
     return this.#repeats.get(address)
   }

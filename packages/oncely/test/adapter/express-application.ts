@@ -25,7 +25,7 @@ function layersOf(route: SuiteRoute) {
   return [guard(route.operation, options), ...inside, (request: Request, response: Response) => route.handler(request, response)]
 }
 
-function callerOf({ principal, actor, authorizeReplay }: SuiteRoute): CallerOptions {
+function callerOf({ principal, actor, authorizeReplay }: SuiteRoute): CallerOptions<Request> {
   const headers = (request: Request) => (name: string) => request.get(name)
   return {
     principal: (request) => principal(headers(request)),

@@ -1,35 +1,17 @@
 import type { Request } from 'express'
-import type { RecordSummary } from '../../core/index.ts'
-import { type Principal, type RequestFacts, requestBody } from '../../http/index.ts'
-
-/** Who calls a route. */
-export interface CallerOptions {
-  /**
-   * The verified caller, stable over credential rotation (an account id, not a token), or `anonymous` where every caller may
-   * share keys. Called for requests with a key, after the route's own authentication.
-   */
-  principal(request: Request): Principal | Promise<Principal>
-  /** Who acts for the principal; with `replayTo: 'actor'` nobody else gets the replay. */
-  actor?(request: Request): string | undefined
-  /** Asked again before every replay; false answers 403. */
-  authorizeReplay?(request: Request, record: RecordSummary): boolean | Promise<boolean>
-}
+import { type CallerOptions, callerFacts, type RequestFacts, requestBody, targetFacts } from '../../http/index.ts'
 
 /** What the contract needs to know about an Express request. */
-export function expressFacts(request: Request, caller: CallerOptions, bodyBytesMax: number): RequestFacts {
-  const { authorizeReplay } = caller
-  const queryAt = request.originalUrl.indexOf('?') + 1
+export function expressFacts(request: Request, caller: CallerOptions<Request>, bodyBytesMax: number): RequestFacts {
   return {
     method: request.method,
+    ...targetFacts(request.originalUrl),
     route: routeOf(request),
     parameters: parametersOf(request),
-    query: queryAt === 0 || queryAt === request.originalUrl.length ? undefined : request.originalUrl.slice(queryAt),
     headers: request.rawHeaders,
     body: () => requestBody(request, bodyBytesMax),
     parsed: request.body,
-    principal: () => caller.principal(request),
-    actor: () => caller.actor?.(request),
-    authorizeReplay: authorizeReplay === undefined ? undefined : (record) => authorizeReplay.call(caller, request, record),
+    ...callerFacts(caller, request),
   }
 }
 

@@ -1,16 +1,10 @@
 import type { Request, RequestHandler } from 'express'
-import type { AttemptContext, Operation } from '../../core/index.ts'
-import { type GuardHttpOptions, GuardRoute, guardRequest, sendResponse } from '../../http/index.ts'
-import { type CallerOptions, expressFacts } from './express-facts.ts'
+import type { Operation } from '../../core/index.ts'
+import { type CallerOptions, type GuardHttpOptions, GuardRoute, guardRequest, keepAttempt, sendResponse } from '../../http/index.ts'
+import { expressFacts } from './express-facts.ts'
 
 /** Options of `guard`. */
-export interface GuardOptions extends CallerOptions, GuardHttpOptions {}
-
-const attemptKey: unique symbol = Symbol('oncely.attempt')
-
-interface Guarded extends Request {
-  [attemptKey]?: AttemptContext
-}
+export interface GuardOptions extends CallerOptions<Request>, GuardHttpOptions {}
 
 /**
  * Middleware around an existing handler: whatever it writes (`send`, `json`, `end`, `write`, `pipe`, `sendFile`) is held back,
@@ -27,16 +21,11 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
     void guardRequest(route, expressFacts(request, options, bodyBytesMax), {
       response,
       proceed: (context) => {
-        if (context !== undefined) (request as Guarded)[attemptKey] = context
+        keepAttempt(request, context)
         next()
       },
       send: (answer) => sendResponse(request, response, answer),
       fail: next,
     })
   }
-}
-
-/** The attempt that a guarded handler runs in (`deriveKey`, `fence`, `signal`); undefined for a request without a key. */
-export function attemptOf(request: Request): AttemptContext | undefined {
-  return (request as Guarded)[attemptKey]
 }

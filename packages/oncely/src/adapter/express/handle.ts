@@ -1,16 +1,7 @@
 import type { Request, RequestHandler } from 'express'
 import type { Bind, HandlerContext, Operation } from '../../core/index.ts'
-import { answerRequest, type HttpOptions, type HttpResponse, HttpRoute, sendResponse } from '../../http/index.ts'
-import { type CallerOptions, expressFacts } from './express-facts.ts'
-
-/** Options of `handle`. */
-export interface HandleOptions extends CallerOptions, HttpOptions {
-  /**
-   * Turns an error it knows into an answer, which counts as thrown: rows of a transaction are rolled back. Undefined for any other
-   * error, so that a conflict of the database is repeated and the rest reaches the application's own error handler.
-   */
-  onError?(error: unknown): HttpResponse | undefined
-}
+import { type HandleOptions, type HttpResponse, returningRoute, sendResponse } from '../../http/index.ts'
+import { expressFacts } from './express-facts.ts'
 
 /**
  * A route's handler that returns its answer, run once for each key. It is the shape for `bind: 'transaction'`, where it may be
@@ -24,21 +15,13 @@ export interface HandleOptions extends CallerOptions, HttpOptions {
  */
 export function handle<Input, Output, Tx, B extends Bind>(
   operation: Operation<Input, Output, Tx, B>,
-  options: HandleOptions,
+  options: HandleOptions<Request>,
   handler: (context: HandlerContext<Input, Tx, B>, request: Request) => Promise<HttpResponse> | HttpResponse,
 ): RequestHandler {
-  const route = new HttpRoute<Tx>(operation, options)
-  const { bodyBytesMax } = route.engine.parts.limits
-  const transaction = operation.definition.bind === 'transaction'
-  const call = handler as (context: unknown, request: Request) => Promise<HttpResponse> | HttpResponse
-  const onError = options.onError?.bind(options)
+  const route = returningRoute(operation, options, handler)
   return (request, response, next) => {
-    answerRequest(
-      route,
-      expressFacts(request, options, bodyBytesMax),
-      (context, tx, input) => call(transaction ? { ...context, input, tx } : { ...context, input }, request),
-      onError,
-    )
+    route
+      .answer(expressFacts(request, options, route.bodyBytesMax), request)
       .then((answer) => sendResponse(request, response, answer))
       .catch(next)
   }

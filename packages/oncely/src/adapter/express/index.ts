@@ -1,4 +1,7 @@
 export {
+  attemptOf,
+  type CallerOptions,
+  type HandleOptions,
   type HttpOptions,
   type HttpOutcome,
   type HttpResponse,
@@ -8,7 +11,6 @@ export {
   reply,
 } from '../../http/index.ts'
 export { type CaptureOptions, capture } from './capture.ts'
-export type { CallerOptions } from './express-facts.ts'
-export { attemptOf, type GuardOptions, guard } from './guard.ts'
-export { type HandleOptions, handle } from './handle.ts'
+export { type GuardOptions, guard } from './guard.ts'
+export { handle } from './handle.ts'
 export { wellKnown } from './well-known.ts'
