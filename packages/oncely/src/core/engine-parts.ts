@@ -1,4 +1,5 @@
 import type { AttemptContext, Execution } from './attempt.ts'
+import type { AttemptEnd } from './attempt-end.ts'
 import type { Clock } from './clock.ts'
 import type { EventSink, OncelyEventType } from './event.ts'
 import type { Identity, Prepared } from './preparation.ts'
@@ -30,13 +31,42 @@ export type Tell = (type: OncelyEventType, about: About, attempt: number, reason
 export type About = Pick<Prepared, 'idHex' | 'operation'> & Partial<Pick<Prepared, 'client'>>
 
 /** The handler's context; how effects begin and when to stop is what differs between binds. */
-export function attemptContext(prepared: Prepared, claim: Acquired, begin: () => Promise<void>, signal: AbortSignal): AttemptContext {
+export function attemptContext(prepared: Prepared, claim: Acquired, begin: () => Promise<void>, end: Signalling): AttemptContext {
   const { call, deriveKey, idHex } = prepared
-  return { key: call.key, deriveKey, fence: claim.ownership.token, attempt: claim.attempt, begin, signal, record: idHex }
+  return {
+    key: call.key,
+    deriveKey,
+    fence: claim.ownership.token,
+    attempt: claim.attempt,
+    begin,
+    get signal() {
+      return end.signal
+    },
+    record: idHex,
+  }
 }
 
+/** The same context with what its entry point adds. A spread would make the signal that most handlers never look at. */
+export function contextWith<Added extends object>(context: AttemptContext, added: Added): AttemptContext & Added {
+  const { key, deriveKey, fence, attempt, begin, record } = context
+  return {
+    key,
+    deriveKey,
+    fence,
+    attempt,
+    begin,
+    get signal() {
+      return context.signal
+    },
+    record,
+    ...added,
+  }
+}
+
+type Signalling = Pick<AttemptEnd, 'signal'>
+
 /** The context of a handler that no claim protects: the store was down, the phase only observes, or the call has no key. */
-export function unprotectedContext(prepared: Prepared | undefined, signal: AbortSignal): AttemptContext {
+export function unprotectedContext(prepared: Prepared | undefined, end: Signalling): AttemptContext {
   const fence = { epoch: 0, seq: 0n }
   const begin = async (): Promise<void> => {}
   return {
@@ -45,7 +75,9 @@ export function unprotectedContext(prepared: Prepared | undefined, signal: Abort
     fence,
     attempt: 0,
     begin,
-    signal,
+    get signal() {
+      return end.signal
+    },
     record: prepared?.idHex ?? '',
   }
 }

@@ -1,6 +1,7 @@
 import type { AttemptContext, anonymous, Call, Execution, Work } from './attempt.ts'
 import { codecIds, decodeValue, encodeRejectedValue, encodeValue } from './codec.ts'
 import type { Engine } from './engine.ts'
+import { contextWith } from './engine-parts.ts'
 import { InvalidInput } from './errors.ts'
 import type { OperationDefinition } from './operation.ts'
 import type { Bind } from './record.ts'
@@ -70,11 +71,9 @@ export async function callFunction<Input, Output, Tx>(
   const input = await validateInput(operation, call.input)
   const work: Work<Output, Tx> = {
     run: async (context, tx) =>
-      (handler as (context: unknown) => Promise<Output> | Output)({
-        ...context,
-        input,
-        ...(operation.bind === 'transaction' ? { tx } : {}),
-      }),
+      (handler as (context: unknown) => Promise<Output> | Output)(
+        contextWith(context, operation.bind === 'transaction' ? { input, tx } : { input }),
+      ),
     encode: encodeValue,
     encodeRejection: encodeRejectedValue,
     judge: () => 'complete',

@@ -4,7 +4,7 @@ export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
 export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'
 export { type Duration, formatDuration, parseDuration } from './duration.ts'
 export { Engine } from './engine.ts'
-export type { EngineParts } from './engine-parts.ts'
+export { contextWith, type EngineParts } from './engine-parts.ts'
 export {
   BodyNotCaptured,
   ConfigurationError,

@@ -1,4 +1,5 @@
 import type { Disposition, Execution, SharedOutcome, Work } from './attempt.ts'
+import { AttemptEnd } from './attempt-end.ts'
 import { codecIds, type EncodedValue, sealOutcome } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
@@ -73,7 +74,7 @@ export class LeaseAttempt {
   async runUnprotected<R>(prepared: Prepared, work: Work<R, never>, cause: unknown): Promise<Execution<R>> {
     this.#tell('unprotected', prepared, 0, 'store', cause)
     try {
-      return { status: 'unprotected', value: await work.run(unprotectedContext(prepared, new AbortController().signal), undefined) }
+      return { status: 'unprotected', value: await work.run(unprotectedContext(prepared, new AttemptEnd()), undefined) }
     } catch (error) {
       if (isRejection(error)) return { status: 'rejected', value: error.value, record: prepared.idHex, attempt: 0 }
       throw error
@@ -115,7 +116,7 @@ export class LeaseAttempt {
     share: (shared: SharedOutcome) => void,
   ): Promise<Step<R>> {
     const record = prepared.idHex
-    const context = attemptContext(prepared, claim, () => lease.begin(), lease.signal)
+    const context = attemptContext(prepared, claim, () => lease.begin(), lease)
     let value: R
     try {
       value = await work.run(context, undefined)

@@ -31,6 +31,8 @@ export class RecentOutcomes {
   readonly #entries = new Map<string, Entry>()
   readonly #repeats = new Map<string, KnownCall>()
   #bytes = 0
+  /** From the oldest entry on: beginning anew would walk over the places of all that went since the map last grew. */
+  #oldest: IterableIterator<string> | undefined
 
   constructor(clock: Clock, limits: { readonly recentOutcomesMax: number; readonly recentBytesMax: number }) {
     this.#clock = clock
@@ -83,11 +85,15 @@ export class RecentOutcomes {
     this.#entries.set(id, entry)
     if (entry.repeat !== undefined) this.#repeats.set(entry.repeat.address, entry.repeat.known)
     this.#bytes += size
-    // A Map iterates in the order of insertion: the first entry is the oldest.
-    for (const oldest of this.#entries.keys()) {
-      if (this.#entries.size <= this.#entriesMax && this.#bytes <= this.#bytesMax) break
-      this.forget(oldest)
-    }
+    while (this.#entries.size > this.#entriesMax || this.#bytes > this.#bytesMax) this.#forgetOldest()
+  }
+
+  /** A Map iterates in the order of insertion, and an iterator meets what is inserted later: what it yields is the oldest left. */
+  #forgetOldest(): void {
+    this.#oldest ??= this.#entries.keys()
+    const { value, done } = this.#oldest.next()
+    if (done) this.#oldest = undefined
+    else this.forget(value)
   }
 
   forget(id: string): void {

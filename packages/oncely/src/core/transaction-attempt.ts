@@ -1,4 +1,5 @@
 import type { Execution, SharedOutcome, Work } from './attempt.ts'
+import { AttemptEnd } from './attempt-end.ts'
 import { sleep, timedOut, withTimeout } from './clock.ts'
 import { type EncodedValue, sealOutcome } from './codec.ts'
 import type { Flight } from './crowd.ts'
@@ -44,13 +45,13 @@ export class TransactionAttempt<Tx> {
   }
 
   async run<R>(prepared: Prepared, work: Work<R, Tx>, flight: Flight, share: (shared: SharedOutcome) => void): Promise<Step<R>> {
-    return this.#repeat(prepared.operation, prepared, (stop) => this.#once(prepared, prepared.operation, work, flight, share, stop))
+    return this.#repeat(prepared.operation, prepared, (end) => this.#once(prepared, prepared.operation, work, flight, share, end))
   }
 
   /** The handler in a transaction of its own, without a record. */
   async runPlain<R>(operation: OperationDefinition, work: Work<R, Tx>, observed?: Prepared): Promise<Step<R>> {
     const plain: Work<R, Tx> = observed === undefined ? work : asObserved(work, observed)
-    return this.#repeat(operation, { idHex: '', operation }, (stop) => this.#once(undefined, operation, plain, undefined, () => {}, stop))
+    return this.#repeat(operation, { idHex: '', operation }, (end) => this.#once(undefined, operation, plain, undefined, () => {}, end))
   }
 
   async within<R>(prepared: Prepared, tx: Tx, work: Work<R, Tx>): Promise<Step<R>> {
@@ -58,7 +59,7 @@ export class TransactionAttempt<Tx> {
     const scope = this.#store.within(tx)
     const answer = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
     if (answer.word !== 'acquired') return { kind: 'refused', refusal: answer }
-    const stop = new AbortController()
+    const end = new AttemptEnd()
     const complete = async (claim: Acquired, encoded: EncodedValue): Promise<void> => {
       const word = await scope.complete(claim.ownership, sealOutcome(storable(prepared, { limits }, encoded), hasher))
       if (word !== 'done')
@@ -69,7 +70,7 @@ export class TransactionAttempt<Tx> {
     const record = prepared.idHex
     try {
       const value = await work.run(
-        attemptContext(prepared, answer, async () => {}, stop.signal),
+        attemptContext(prepared, answer, async () => {}, end),
         tx,
       )
       if (work.judge(value) !== 'complete') {
@@ -92,13 +93,13 @@ export class TransactionAttempt<Tx> {
   async #repeat<R>(
     operation: OperationDefinition,
     named: Pick<Prepared, 'idHex' | 'operation'>,
-    once: (stop: AbortController) => Promise<Step<R>>,
+    once: (end: AttemptEnd) => Promise<Step<R>>,
   ): Promise<Step<R>> {
     const { clock, random } = this.#parts
     for (let again = 0; ; again++) {
-      const stop = new AbortController()
+      const end = new AttemptEnd()
       try {
-        return await once(stop)
+        return await once(end)
       } catch (error) {
         if (error instanceof StoreUnavailable) return { kind: 'refused', refusal: { word: 'unavailable', cause: error } }
         if (!(error instanceof TransactionConflict)) throw error
@@ -106,7 +107,7 @@ export class TransactionAttempt<Tx> {
         this.#tell('retried', named, again + 1, 'conflict', error)
         await sleep(clock, Math.min(200, 5 * 2 ** again) * random.fraction())
       } finally {
-        stop.abort(attemptEnded)
+        end.tell(attemptEnded)
       }
     }
   }
@@ -117,7 +118,7 @@ export class TransactionAttempt<Tx> {
     work: Work<R, Tx>,
     flight: Flight | undefined,
     share: (shared: SharedOutcome) => void,
-    stop: AbortController,
+    end: AttemptEnd,
   ): Promise<Step<R>> {
     const attemptId = this.#parts.random.uuid()
     const request = prepared === undefined ? undefined : { ...prepared.request, attemptId }
@@ -126,7 +127,7 @@ export class TransactionAttempt<Tx> {
     const body = (tx: Tx, claim: Acquired | undefined): Promise<Ending<R>> => {
       flight?.run(deadlineMs)
       if (prepared !== undefined && claim !== undefined) this.#tell('claimed', prepared, claim.attempt, '')
-      return this.#handle(prepared, claim, work, tx, stop)
+      return this.#handle(prepared, claim, work, tx, end)
     }
     let result: TransactionResult<Ending<R>>
     try {
@@ -163,14 +164,14 @@ export class TransactionAttempt<Tx> {
     claim: Acquired | undefined,
     work: Work<R, Tx>,
     tx: Tx,
-    stop: AbortController,
+    end: AttemptEnd,
   ): Promise<Ending<R>> {
     const record = prepared?.idHex ?? ''
     const attempt = claim?.attempt ?? 0
     const context =
       prepared === undefined || claim === undefined
-        ? unprotectedContext(undefined, stop.signal)
-        : attemptContext(prepared, claim, async () => {}, stop.signal)
+        ? unprotectedContext(undefined, end)
+        : attemptContext(prepared, claim, async () => {}, end)
     try {
       const value = await work.run(context, tx)
       if (work.judge(value) !== 'complete') return { kind: 'failed', value }
@@ -342,7 +343,7 @@ class CommitUnknown extends Error {
 
 function asObserved<R, Tx>(work: Work<R, Tx>, observed: Prepared): Work<R, Tx> {
   return {
-    run: (context, tx) => work.run(unprotectedContext(observed, context.signal), tx),
+    run: (context, tx) => work.run(unprotectedContext(observed, context), tx),
     encode: (value) => work.encode(value),
     encodeRejection: (value) => work.encodeRejection(value),
     judge: (value) => work.judge(value),

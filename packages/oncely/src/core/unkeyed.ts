@@ -1,4 +1,5 @@
 import type { Execution, Work } from './attempt.ts'
+import { AttemptEnd } from './attempt-end.ts'
 import { codecIds, sealOutcome } from './codec.ts'
 import { type EngineParts, type Tell, unprotectedContext } from './engine-parts.ts'
 import { StoreUnavailable, TransactionConflict } from './errors.ts'
@@ -62,7 +63,7 @@ export class Unkeyed<Tx> {
       }
       return step.execution.status === 'done' ? { status: 'unprotected', value: step.execution.value } : step.execution
     }
-    const context = unprotectedContext(observed, new AbortController().signal)
+    const context = unprotectedContext(observed, new AttemptEnd())
     try {
       return { status: 'unprotected', value: await work.run(context, undefined as Tx | undefined) }
     } catch (error) {

@@ -1,4 +1,4 @@
-import type { Bind, HandlerContext, Operation } from '../core/index.ts'
+import { type Bind, contextWith, type HandlerContext, type Operation } from '../core/index.ts'
 import type { CallerOptions } from './caller.ts'
 import { answerRequest } from './contract.ts'
 import type { RequestFacts } from './request-facts.ts'
@@ -42,7 +42,7 @@ export function returningRoute<Input, Output, Tx, B extends Bind, Arguments exte
       answerRequest(
         route,
         facts,
-        (context, tx, input) => call(transaction ? { ...context, input, tx } : { ...context, input }, ...request),
+        (context, tx, input) => call(contextWith(context, transaction ? { input, tx } : { input }), ...request),
         onError,
       ),
   }

@@ -84,3 +84,20 @@ test('near the end of its tombstone nothing is kept, as another process may see 
   expect(recent.find('late', plain)).toBeUndefined()
   expect(recent.find('early', plain)).toBeDefined()
 })
+
+test('the oldest goes first however often entries were renewed, forgotten or all gone in between', () => {
+  const recent = new RecentOutcomes(new ManualClock(), { recentOutcomesMax: 3, recentBytesMax: 100_000 })
+  const expected: string[] = []
+  for (let nth = 0; nth < 300; nth++) {
+    // Renewals move an entry to the end; now and then one goes by itself, and now and then all do.
+    const id = nth % 7 === 3 ? (expected[0] ?? 'x') : `id-${nth}`
+    if (expected.includes(id)) expected.splice(expected.indexOf(id), 1)
+    recent.remember(id, outcome(5), kept)
+    expected.push(id)
+    if (expected.length > 3) expected.shift()
+    if (nth % 11 === 5) recent.forget(expected.splice(1, 1)[0] ?? '')
+    if (nth % 50 === 49) for (const gone of expected.splice(0)) recent.forget(gone)
+    const seen = Array.from({ length: nth + 1 }, (_, other) => `id-${other}`).filter((other) => recent.find(other, plain) !== undefined)
+    expect(seen.toSorted()).toEqual(expected.filter((other) => other !== 'x').toSorted())
+  }
+})

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { lockKeys } from '../../src/store/postgres/lock-key.ts'
+import { lockKeysOf } from '../../src/store/postgres/lock-key.ts'
 import { acquired, commit, leaseRequest, newId, options, outcomeOf, refusal, request, runningTransaction } from './postgres-claim.ts'
 import { addEffect, begin, effects, inPlace, type Place } from './postgres-fixture.ts'
 
 /** The advisory locks of a claim, as another backend would hold them. */
 function locksOf(place: Place, id: Uint8Array, payloadText = 'same'): { readonly id: string; readonly pair: string } {
-  const keys = lockKeys({ schema: place.schema, prefix: 'oncely_' }, request(id, payloadText))
+  const keys = lockKeysOf({ schema: place.schema, prefix: 'oncely_' })(request(id, payloadText))
   return { id: String(keys.id), pair: String(keys.pair) }
 }
 
@@ -165,10 +165,10 @@ describe('the front door', () => {
     inPlace(async (place) => {
       const id = newId()
       const other = request(id, 'other')
-      const elsewhere = lockKeys(
-        { schema: place.schema, prefix: 'oncely_' },
-        { ...other, fingerprint: { ...other.fingerprint, version: 1 + 256 * 77 } },
-      )
+      const elsewhere = lockKeysOf({ schema: place.schema, prefix: 'oncely_' })({
+        ...other,
+        fingerprint: { ...other.fingerprint, version: 1 + 256 * 77 },
+      })
       const holder = await holding(place, String(elsewhere.pair), String(elsewhere.id))
       expect(await refusal(place.store, request(id))).toBe('in-progress')
       await holder.letGo()

@@ -2,7 +2,7 @@ import type { ClaimRequest } from '../../core/index.ts'
 import { nodeHasher } from '../../platform/index.ts'
 import type { SqlPlace } from './sql-name.ts'
 
-/** The advisory locks of the front door: 64-bit keys of digests under a tag, so that they meet nobody else's locks. */
+/** The advisory locks of the front door: 64-bit keys, of digests under the digest of a tag, so that they meet nobody else's locks. */
 export interface LockKeys {
   readonly id: bigint
   /**
@@ -12,22 +12,18 @@ export interface LockKeys {
   readonly pair: bigint
 }
 
-export function lockKeys(place: SqlPlace, request: ClaimRequest): LockKeys {
-  const tag = `oncely lock 1 ${place.schema}.${place.prefix}`
-  const ofId = digest(`${tag} id`, request.id)
-  const ofPayload = digest(`${tag} payload`, request.fingerprint.plain)
-  const high = BigInt(ofId.getInt32(8))
-  const { version } = request.fingerprint
-  const low = ((version ^ (version >> 8) ^ (version >> 16)) & 0xff) * 2 ** 24 + (ofPayload.getUint32(0) >>> 8)
-  return { id: ofId.getBigInt64(0), pair: (high << 32n) | BigInt(low) }
+/** Makes the lock keys of one schema. The record's id and the payload's digest are digests already: the tag is only laid over them. */
+export function lockKeysOf(place: SqlPlace): (request: ClaimRequest) => LockKeys {
+  const tag = view(nodeHasher.sha256(new TextEncoder().encode(`oncely lock 2 ${place.schema}.${place.prefix}`)))
+  const [tagOfId, tagOfPair, tagOfPayload] = [tag.getBigInt64(0), tag.getInt32(8), tag.getUint32(12)]
+  return ({ id, fingerprint: { version, plain } }) => {
+    const ofId = view(id)
+    const high = BigInt(ofId.getInt32(8) ^ tagOfPair)
+    const low = ((version ^ (version >> 8) ^ (version >> 16)) & 0xff) * 2 ** 24 + ((view(plain).getUint32(0) ^ tagOfPayload) >>> 8)
+    return { id: ofId.getBigInt64(0) ^ tagOfId, pair: (high << 32n) | BigInt(low) }
+  }
 }
 
-function digest(tag: string, bytes: Uint8Array): DataView {
-  const tagged = new Uint8Array(tag.length + 1 + bytes.length)
-  encoder.encodeInto(tag, tagged)
-  tagged.set(bytes, tag.length + 1)
-  const hash = nodeHasher.sha256(tagged)
-  return new DataView(hash.buffer, hash.byteOffset, hash.length)
+function view({ buffer, byteOffset, length }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, length)
 }
-
-const encoder = new TextEncoder()

@@ -8,7 +8,7 @@ import {
   StoreUnavailable,
 } from '../../core/index.ts'
 import { Dictionary, type DictionaryIds } from './dictionary.ts'
-import { lockKeys } from './lock-key.ts'
+import { type LockKeys, lockKeysOf } from './lock-key.ts'
 import { meaningOf, storeError } from './postgres-error.ts'
 import { answerOf, bindCodes } from './row.ts'
 import { bytes, flag, hexOf, integer, nothing, type SqlArgument, type SqlCall, sqlCall, text, uuid } from './sql-call.ts'
@@ -22,10 +22,12 @@ export class StoreFunctions<Tx> {
   readonly layer: SqlLayer<Tx>
   readonly place: SqlPlace
   readonly #dictionary: Dictionary
+  readonly #lockKeys: (request: ClaimRequest) => LockKeys
 
   constructor(layer: SqlLayer<Tx>, place: SqlPlace) {
     this.layer = layer
     this.place = place
+    this.#lockKeys = lockKeysOf(place)
     this.#dictionary = new Dictionary(this.nameOf('register'), async (call) => {
       const [operation, policy] = (await this.word('a registration', call)).split(' ')
       return { operation: Number(operation), policy: Number(policy) }
@@ -66,7 +68,7 @@ export class StoreFunctions<Tx> {
   claim(request: ClaimRequest, ids: DictionaryIds, front: boolean, instance: string | undefined): SqlCall {
     const { fingerprint } = request
     const [newest] = fingerprint.keyed
-    const locks = lockKeys(this.place, request)
+    const locks = this.#lockKeys(request)
     return this.call('claim', [
       flag(front),
       instance === undefined ? nothing : uuid(instance),
@@ -121,9 +123,7 @@ type Told = Pick<ClaimRequest, 'owner' | 'traceId'>
 
 /** The first eight bytes of a digest as a signed number, which an index holds in less room. */
 function headOf(digest: Uint8Array): bigint {
-  const head = new Uint8Array(8)
-  head.set(digest.subarray(0, 8))
-  return new DataView(head.buffer).getBigInt64(0)
+  return digest.length < 8 ? 0n : new DataView(digest.buffer, digest.byteOffset, 8).getBigInt64(0)
 }
 
 /** The proof of a claim, as our functions take it. */
