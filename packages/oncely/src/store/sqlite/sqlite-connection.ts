@@ -101,6 +101,15 @@ export class Connection<Tx extends SqliteConnection = SqliteConnection> {
     if (this.inTransaction) this.run('ROLLBACK')
   }
 
+  /** Rolls back as far as there is something left; the error that led here is the one to report. */
+  undo(): void {
+    try {
+      this.rollBack()
+    } catch {
+      // A transaction that cannot be rolled back is undone when its connection closes or its file is recovered.
+    }
+  }
+
   /** False when the savepoint is gone: whoever used the connection in between has ended the transaction. */
   rollBackTo(savepoint: string): boolean {
     return this.#onSavepoint(`ROLLBACK TO ${savepoint}`)

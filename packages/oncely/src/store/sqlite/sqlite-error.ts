@@ -131,3 +131,11 @@ export function storeError(error: unknown, applied: 'no' | 'unknown'): unknown {
     { cause: error },
   )
 }
+
+/** Nothing was applied: the writer never came. */
+export function lockedOut(limitMs: number): StoreUnavailable {
+  return new StoreUnavailable(
+    `Another connection kept the SQLite file locked for ${limitMs} ms, the busyTimeoutMs. Look for a long or stopped transaction; slow handlers use lease mode.`,
+    { applied: 'no' },
+  )
+}

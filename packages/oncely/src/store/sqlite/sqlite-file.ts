@@ -2,10 +2,11 @@ import { realpathSync, statSync } from 'node:fs'
 import { ConfigurationError, StoreUnavailable, Unsupported } from '../../core/index.ts'
 import { nextTurn } from './event-loop.ts'
 import { busy, type Patience, patiently } from './patience.ts'
+import { SharedCommit } from './shared-commit.ts'
 import { Connection, type SqliteConnection } from './sqlite-connection.ts'
 import { checkSqliteVersion } from './sqlite-driver.ts'
-import { isConstraint, storeError } from './sqlite-error.ts'
-import { type LeaveTurn, leaveWriterQueue, shareWriterQueue, type WriterQueue } from './writer-queue.ts'
+import { isConstraint, lockedOut, storeError } from './sqlite-error.ts'
+import { leaveWriterQueue, type OpenWriter, shareWriterQueue, type WriterQueue } from './writer-queue.ts'
 
 /** How a file is reached: by connections of our own, or by the one connection that the user's code works on too. */
 export type SqliteAccess<Tx> = { readonly connect: () => Tx } | { readonly shared: Tx }
@@ -14,12 +15,6 @@ export interface FileSettings {
   readonly synchronous: 'full' | 'normal'
   readonly busyTimeoutMs: number
   readonly riskWalResetCorruption: boolean
-}
-
-/** The turn to write, with the writer lock of the file in hand on `connection`. */
-export interface OpenWriter<Tx extends SqliteConnection> {
-  readonly connection: Connection<Tx>
-  readonly leave: LeaveTurn
 }
 
 /** How a wait for the writer ended: with it, with an answer that needs none any more, or with neither. */
@@ -50,6 +45,7 @@ export class SqliteFile<Tx extends SqliteConnection> {
   readonly #queue: WriterQueue
   readonly #reader: Connection<Tx>
   readonly #writer: Connection<Tx>
+  readonly #steps: SharedCommit<Tx>
   #spare: Connection<Tx> | undefined
   #closed = false
 
@@ -69,6 +65,13 @@ export class SqliteFile<Tx extends SqliteConnection> {
     this.#queue = shareWriterQueue(realPath)
     this.#writer = connections.writer
     this.#reader = connections.reader
+    this.#steps = new SharedCommit(patience.clock, settings.busyTimeoutMs, {
+      take: async (limitMs) => {
+        const wait = await this.#takeWriter(limitMs, () => this.#writer, undecided)
+        return wait.word === 'begun' ? wait.writer : undefined
+      },
+      commit: (connection) => this.commit(connection),
+    })
   }
 
   static async open<Tx extends SqliteConnection>(
@@ -128,22 +131,11 @@ export class SqliteFile<Tx extends SqliteConnection> {
   }
 
   /**
-   * One small transaction of the store: everything `run` writes is committed when this resolves. `run` must not wait. When there
-   * was a wait, `decide` is asked whether it is still needed.
+   * One small step of the store: everything `run` writes is committed when this resolves. `run` must not wait. Steps that wait for
+   * the writer together share one commit.
    */
-  async write<R>(run: (connection: Connection<Tx>) => R, decide: Decide<R> = undecided): Promise<R> {
-    const limitMs = this.#settings.busyTimeoutMs
-    const wait = await this.#takeWriter(limitMs, () => this.#writer, decide)
-    if (wait.word === 'busy') throw lockedOut(limitMs)
-    if (wait.word === 'decided') return wait.value
-    const { connection, leave } = wait.writer
-    try {
-      const result = orRollBack(connection, () => run(connection))
-      this.commit(connection)
-      return result
-    } finally {
-      leave()
-    }
+  write<R>(run: (connection: Connection<Tx>) => R): Promise<R> {
+    return this.#steps.write(run)
   }
 
   /** The writer for a handler's transaction, already begun on a connection that nobody else uses. */
@@ -156,7 +148,7 @@ export class SqliteFile<Tx extends SqliteConnection> {
     try {
       connection.commit()
     } catch (error) {
-      undo(connection)
+      connection.undo()
       // A deferred foreign key of the user's tables speaks up here; nothing was committed.
       throw isConstraint(error) ? error : storeError(error, 'unknown')
     }
@@ -228,13 +220,6 @@ export class SqliteFile<Tx extends SqliteConnection> {
   }
 }
 
-function lockedOut(limitMs: number): StoreUnavailable {
-  return new StoreUnavailable(
-    `Another connection kept the SQLite file locked for ${limitMs} ms, the busyTimeoutMs. Look for a long or stopped transaction; slow handlers use lease mode.`,
-    { applied: 'no' },
-  )
-}
-
 function undecided(): undefined {
   return undefined
 }
@@ -244,17 +229,8 @@ export function orRollBack<R>(connection: Connection, run: () => R): R {
   try {
     return run()
   } catch (error) {
-    undo(connection)
+    connection.undo()
     throw storeError(error, 'no')
-  }
-}
-
-/** Rolls back as far as there is something left; the first error is the one to report. */
-export function undo(connection: Connection): void {
-  try {
-    connection.rollBack()
-  } catch {
-    // A transaction that cannot be rolled back is undone when its connection closes or its file is recovered.
   }
 }
 

@@ -13,7 +13,8 @@ import {
 import { moveRow, noTrace, readRecord } from './record-table.ts'
 import type { Connection, SqliteConnection } from './sqlite-connection.ts'
 import { storeError } from './sqlite-error.ts'
-import { type OpenWriter, orRollBack, type SqliteFile, undo } from './sqlite-file.ts'
+import { orRollBack, type SqliteFile } from './sqlite-file.ts'
+import type { OpenWriter } from './writer-queue.ts'
 
 /**
  * One handler's transaction, from the granted claim to its end:
@@ -159,7 +160,7 @@ export class HandlerTransaction<Tx extends SqliteConnection> {
   /** True when the transaction was still the one we opened, so that its whole work is undone. */
   #undoOwn(): boolean {
     const own = this.#connection.inTransaction && this.#connection.rollBackTo(mark)
-    undo(this.#connection)
+    this.#connection.undo()
     return own
   }
 
@@ -175,7 +176,7 @@ export class HandlerTransaction<Tx extends SqliteConnection> {
   #leave(): void {
     if (this.#given) return
     this.#given = true
-    undo(this.#connection)
+    this.#connection.undo()
     this.#parts.file.giveBack(this.#connection, this.#reusable && this.#connection.isIdle)
     this.#parts.writer.leave()
   }

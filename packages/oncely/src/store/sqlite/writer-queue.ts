@@ -1,7 +1,14 @@
 import type { Clock } from '../../core/index.ts'
+import type { Connection, SqliteConnection } from './sqlite-connection.ts'
 
 /** Gives the turn to whoever waits longest; a second call does nothing. */
 export type LeaveTurn = () => void
+
+/** The turn to write, with the writer lock of the file in hand on `connection`. */
+export interface OpenWriter<Tx extends SqliteConnection> {
+  readonly connection: Connection<Tx>
+  readonly leave: LeaveTurn
+}
 
 /**
  * The order in which one process writes to one file. SQLite has one writer a file and no queue of its own, so without this the
