@@ -261,4 +261,19 @@ export const plantedBugs: readonly PlantedBug[] = [
     bug: 'erasing a record erases its trail',
     caughtBy: { file: 'store/memory.test.ts', test: 'forget: the trail stays and says who asked' },
   },
+  {
+    name: 'claim-half-written-step-stays',
+    rule: 'claim',
+    bug: 'what a failed step wrote is committed with the steps that share its commit',
+    caughtBy: { file: 'store/sqlite-shared-commit.test.ts', test: 'do not fail with one of them, whose writes are undone' },
+  },
+  {
+    name: 'claim-given-up-with-the-others',
+    rule: 'claim',
+    bug: 'steps are answered as done although SQLite gave up the transaction that they shared',
+    caughtBy: {
+      file: 'store/sqlite-shared-commit.test.ts',
+      test: 'all fail, with nothing applied, when SQLite gives up their transaction',
+    },
+  },
 ]
