@@ -1,3 +1,4 @@
+import type { anonymous } from './attempt.ts'
 import type { Clock } from './clock.ts'
 import { encodeValue, sealOutcome } from './codec.ts'
 import { Engine } from './engine.ts'
@@ -6,10 +7,11 @@ import type { EventSink } from './event.ts'
 import { callFunction, type FunctionCall, type HandlerContext, type RunResult } from './function-call.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
+import { recordId } from './key.ts'
 import { checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
 import { type Policy, survivesOrder } from './policy.ts'
-import type { Secret } from './preparation.ts'
+import { principalText, type Secret } from './preparation.ts'
 import type { Random } from './random.ts'
 import type { Bind, OncelyRecord } from './record.ts'
 import type { ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
@@ -184,6 +186,12 @@ export class Oncely<Tx> {
   /** Removes one batch of records that have outlived their own policy. */
   async sweep(): Promise<SweepAnswer> {
     return this.store.sweep({ batchMax: sweepBatchMax })
+  }
+
+  /** The id under which the store keeps the record of a caller's key; for operators, who know the caller and the key. */
+  recordId(address: { readonly principal: string | typeof anonymous; readonly key: string; readonly operation?: string }): Uint8Array {
+    const { namespace } = this
+    return recordId({ ...address, namespace, principal: principalText(address.principal) }, this.#platform.hasher)
   }
 
   /** The record of an id, as an operator sees it. */

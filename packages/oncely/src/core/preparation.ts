@@ -71,8 +71,7 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
       `The key has ${encoder.encode(call.key).length} bytes and is refused (${keyProblem}); a key is ${limits.keyBytesMin} to ${limits.keyBytesMax} bytes of UTF-8 without control characters.`,
     )
   }
-  // A byte that no principal of a user can begin with keeps anonymous callers apart from a caller named "anonymous".
-  const principal = call.principal === anonymous ? '\u0000anonymous' : call.principal
+  const principal = principalText(call.principal)
   const address = `${operation.name.length}/${principal.length}/${operation.name}/${principal}/${call.key}`
   const known = recall?.(address)
   if (known !== undefined && known.operation === operation && sameFacts(known.facts, call.facts)) {
@@ -99,6 +98,11 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
     idHex: toHex(id),
     fingerprint: made.fingerprint,
   })
+}
+
+/** The principal as it is hashed. A byte that no principal of a user can begin with keeps anonymous callers apart from one of that name. */
+export function principalText(principal: string | typeof anonymous): string {
+  return principal === anonymous ? '\u0000anonymous' : principal
 }
 
 class PreparedCall implements Prepared {

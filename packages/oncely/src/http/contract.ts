@@ -245,7 +245,7 @@ function engineWork<R, Tx>(route: HttpRoute<Tx>, work: HttpWork<R, Tx>, input: (
     },
     encode: (value) => work.encode(value),
     encodeRejection: (value) => storedResponse(route, value as HttpResponse),
-    judge: (value) => route.judge(work.statusOf(value)),
+    judge: (value) => work.outcomeOf?.(value) ?? route.judge(work.statusOf(value)),
   }
 }
 

@@ -17,7 +17,7 @@ export { type Principal, type RequestBody, type RequestFacts, traceIdOf } from '
 export { targetFacts } from './request-target.ts'
 export { type HttpResponse, isHttpResponse, type ReplyHeaders, reject, reply } from './response.ts'
 export { type HandleOptions, type ReturningRoute, returningRoute } from './returning-route.ts'
-export type { ReturningHandler } from './returning-work.ts'
+export { type ReturningHandler, storedResponse } from './returning-work.ts'
 export { type HttpOptions, type HttpOutcome, HttpRoute } from './route.ts'
 export { discardUnread, headerFields, sendResponse } from './send-response.ts'
 export {

@@ -1,3 +1,4 @@
+import { anonymous, createOncely } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
 import {
@@ -29,6 +30,20 @@ describe('an instance', () => {
     ['no secret at all', { secrets: [{ id: 1, key: undefined as never }] }, 'Secret 1 has 0 bytes'],
   ])('with %s is refused', (_, own, message) => {
     expect(() => engineWorld().start(own)).toThrow(message)
+  })
+
+  test('tells the id of a caller’s record, anonymous callers included', async () => {
+    const oncely = createOncely({ namespace: 'n', store: memoryStore() })
+    const operation = oncely.operation('pay', { bind: 'lease', policy })
+    const apart = oncely.operation('refund', { bind: 'lease', policy, keyspace: 'operation' })
+    for (const principal of ['acme', 'anonymous', anonymous] as const) {
+      await operation.run({ principal, key: 'k', input: {} }, () => 1)
+      await apart.run({ principal, key: 'k', input: {} }, () => 1)
+      const own = oncely.recordId({ principal, key: 'k', operation: 'refund' })
+      expect((await oncely.read(oncely.recordId({ principal, key: 'k' })))?.operation).toBe('pay')
+      expect((await oncely.read(own))?.operation).toBe('refund')
+    }
+    expect((await oncely.stats()).records).toBe(6)
   })
 
   test('takes what is just inside its bounds', () => {

@@ -1,19 +1,24 @@
 import { createOncely, type OncelyEvent, type OperationOptions, Rejection, type ResolverVerdict } from 'oncely'
 import {
   answerRequest,
+  executeRequest,
   type HttpOptions,
+  type HttpOutcome,
   type HttpResponse,
   HttpRoute,
+  type HttpWork,
   type RequestFacts,
   type ReturningHandler,
   reject,
   reply,
+  storedResponse,
 } from 'oncely/http'
 import { memoryStore } from 'oncely/store/memory'
 import { ManualClock } from 'oncely/testing'
 import { describe, expect, test } from 'vitest'
-import { fromHex } from '../../src/core/index.ts'
+import { fromHex, recordId } from '../../src/core/index.ts'
 import { answerOf } from '../../src/http/answer.ts'
+import { nodeHasher } from '../../src/platform/index.ts'
 
 const policy = ['standard', { survives: 'nothing' }] as const
 const bytesOf = (text: string) => ({ kind: 'bytes', bytes: new TextEncoder().encode(text) }) as const
@@ -210,6 +215,30 @@ describe('what a handler throws', () => {
     for (let nth = 0; nth < 2; nth++) expect((await call(request('k'), fail, as(503))).status).toBe(503)
     for (let nth = 0; nth < 2; nth++) expect((await call(request('k'), fail, as(402))).status).toBe(402)
     expect(runs).toBe(3)
+  })
+})
+
+describe('what a request is known to have done', () => {
+  test('counts before its status, and the status where nothing is known', async () => {
+    const { route, store } = setUp()
+    const work = (status: number, outcome: HttpOutcome | undefined): HttpWork<number, never> => ({
+      run: async () => status,
+      statusOf: (value) => value,
+      outcomeOf: () => outcome,
+      encode: () => storedResponse(route, reply(status)),
+    })
+    const states = []
+    for (const [status, outcome] of [
+      [500, 'not-applied'],
+      [201, 'failed'],
+      [201, undefined],
+      [500, undefined],
+    ] as const) {
+      const key = `${status} ${outcome}`
+      await executeRequest(route, request(`"${key}"`), work(status, outcome))
+      states.push((await store.read(recordId({ namespace: 'contract', principal: 'account-1', key }, nodeHasher)))?.state)
+    }
+    expect(states).toEqual(['released', 'uncertain', 'completed', 'uncertain'])
   })
 })
 
