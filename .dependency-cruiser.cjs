@@ -108,6 +108,16 @@ module.exports = {
       { path: `${source}(store|transaction|lock)/` },
       { dependencyTypes: npmTypes, dependencyTypesNot: ['type-only'], pathNot: ['(^|/)node_modules/@photostructure/sqlite/', '^node:'] },
     ),
+    rule(
+      'server-at-the-doors',
+      "The server is a user of the library: it imports what the library's exports name.",
+      { path: '^packages/server/src/' },
+      {
+        path: '^packages/oncely/',
+        pathNot: '^packages/oncely/(src|dist)/(index|(http|client|testing|sim|(store|transaction|adapter)/[^/]+)/index)[.](ts|js|d[.]ts)$',
+      },
+    ),
+    rule('library-without-server', 'The library does not know the server.', { path: source }, { path: '^packages/server/' }),
     rule('source-never-sees-test', 'Published code does not import tests.', { path: '^packages/[^/]+/src/' }, { path: '/test/' }),
   ],
   options: {

@@ -16,7 +16,9 @@ const checks = [
   { name: 'dependency rules', about: 'directions of imports', run: () => node([join(root, 'scripts/check-dependencies.mjs')]) },
   { name: 'knip', about: 'no unused file, export or dependency', run: () => node([entryPoint('knip'), '--no-progress']) },
   { name: 'publint', about: 'the package as published', run: () => node([entryPoint('publint'), 'run', 'packages/oncely', '--strict']) },
+  { name: 'publint server', about: 'the same', run: () => node([entryPoint('publint'), 'run', 'packages/server', '--strict']) },
   { name: 'attw', about: 'types resolve as the code does', run: () => node([entryPoint('attw'), ...typesOptions()]) },
+  { name: 'attw server', about: 'the same', run: () => node([entryPoint('attw'), ...packOptions('packages/server')]) },
   { name: 'lanes', about: 'each test file belongs to one lane', run: checkLanes },
 ]
 
@@ -42,7 +44,12 @@ function typesOptions() {
     return existsSync(folder) ? readdirSync(folder).map((name) => `./${layer}/${name}`) : []
   })
   const named = folders.length === 0 ? [] : ['--include-entrypoints', ...folders]
-  return ['--pack', 'packages/oncely', '--profile', 'esm-only', '--format', 'ascii', '--no-color', ...named]
+  return [...packOptions('packages/oncely'), ...named]
+}
+
+/** @param {string} folder */
+function packOptions(folder) {
+  return ['--pack', folder, '--profile', 'esm-only', '--format', 'ascii', '--no-color']
 }
 
 async function checkLanes() {

@@ -1,5 +1,5 @@
-// The lanes of `npm test`. Each test file belongs to exactly one vitest lane, by its place in packages/oncely/test;
-// a file that no lane runs is a failure of the run.
+// The lanes of `npm test`. Each test file belongs to exactly one vitest lane, by its place in packages/oncely/test, or
+// in packages/server/test as server/…; a file that no lane runs is a failure of the run.
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './tools.mjs'
@@ -9,7 +9,7 @@ import { root } from './tools.mjs'
  * @property {string} name
  * @property {string} about what it proves, for CONTRIBUTING.md and the closing table
  * @property {readonly string[]} [needs] services that must run
- * @property {readonly RegExp[]} [tests] which files below test/ it runs
+ * @property {readonly RegExp[]} [tests] which files it runs, by their place below test/
  * @property {boolean} [coverage] holds the coverage thresholds of vitest.config.ts
  * @property {string} [program] a compiled program that must end with exit code 0
  * @property {readonly string[]} [repeats] other lanes, run again on Node 24
@@ -30,6 +30,7 @@ export const lanes = [
   { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },
   { name: 'postgres', about: 'PostgreSQL store and transactions, on a real server', needs: ['postgres'], tests: [onPostgres] },
   { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres)/] },
+  { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\//] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },
   { name: 'planted', about: 'planted bugs that the tests must see', tests: [/^planted\//] },
   { name: 'demo', about: 'the demo, from start to end', program: 'examples/.build/demo/main.js' },
@@ -41,16 +42,22 @@ export const lanes = [
   },
 ]
 
-const testFolder = 'packages/oncely/test'
+/** Where tests lie, and what stands before their places. @type {readonly (readonly [folder: string, prefix: string])[]} */
+const testFolders = [
+  ['packages/oncely/test', ''],
+  ['packages/server/test', 'server/'],
+]
 
-/** Every test file, relative to packages/oncely/test. */
+/** Every test file: its path, relative to the repository, and its place. */
 function testFiles() {
-  const folder = join(root, testFolder)
-  if (!existsSync(folder)) return []
-  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
-    .map((file) => file.replaceAll('\\', '/'))
-    .filter((file) => file.endsWith('.test.ts'))
-    .sort()
+  return testFolders.flatMap(([folder, prefix]) => {
+    if (!existsSync(join(root, folder))) return []
+    return readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+      .map((file) => file.replaceAll('\\', '/'))
+      .filter((file) => file.endsWith('.test.ts'))
+      .sort()
+      .map((file) => ({ file: `${folder}/${file}`, place: prefix + file }))
+  })
 }
 
 /**
@@ -61,15 +68,15 @@ function testFiles() {
 export function filesOf(lane) {
   if (lane.repeats !== undefined) return lanes.filter(({ name }) => lane.repeats?.includes(name)).flatMap(filesOf)
   return testFiles()
-    .filter((file) => lane.tests?.some((place) => place.test(file)))
-    .map((file) => `${testFolder}/${file}`)
+    .filter(({ place }) => lane.tests?.some((pattern) => pattern.test(place)))
+    .map(({ file }) => file)
 }
 
 /** Test files that no lane runs, or that two lanes run: mistakes in the table above. */
 export function misplacedFiles() {
-  const lanesOf = (/** @type {string} */ file) =>
-    lanes.filter((lane) => lane.tests?.some((place) => place.test(file))).map(({ name }) => name)
+  const lanesOf = (/** @type {string} */ place) =>
+    lanes.filter((lane) => lane.tests?.some((pattern) => pattern.test(place))).map(({ name }) => name)
   return testFiles()
-    .map((file) => ({ file: `${testFolder}/${file}`, lanes: lanesOf(file) }))
+    .map(({ file, place }) => ({ file, lanes: lanesOf(place) }))
     .filter(({ lanes }) => lanes.length !== 1)
 }

@@ -1,14 +1,18 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-const command = join(import.meta.dirname, '../../bin/oncely.js')
+const published = join(import.meta.dirname, '../../bin/oncely.js')
 let folder: string
+let command: string
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'oncely-command-'))
+  // Outside of this repository, where the server package is always found.
+  command = join(folder, 'oncely.mjs')
+  copyFileSync(published, command)
 })
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))

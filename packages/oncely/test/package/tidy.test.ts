@@ -6,8 +6,8 @@ import { describe, expect, test } from 'vitest'
 const repository = join(import.meta.dirname, '../../../..')
 const linesMax = 400
 
-const sources = filesIn('packages/oncely/src')
-const tests = filesIn('packages/oncely/test')
+const sources = [...filesIn('packages/oncely/src'), ...filesIn('packages/server/src')]
+const tests = [...filesIn('packages/oncely/test'), ...filesIn('packages/server/test')]
 const portable = sources.filter(
   ({ path }) => path.includes('/src/core/') || (path.includes('/src/client/') && !path.endsWith('/client/platform.ts')),
 )

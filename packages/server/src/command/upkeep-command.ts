@@ -1,0 +1,125 @@
+import { Command } from 'commander'
+import { createOncely, type Policy, type PolicyName } from 'oncely'
+import { memoryStore } from 'oncely/store/memory'
+import { colorsOf, type ExitCode, exitCodeOf, exitCodes, jsonLine, type Surroundings, table } from './console.ts'
+import { type StoreOptions, storeCommand, wholeNumber, withStore } from './store-option.ts'
+
+type End = (code: ExitCode) => void
+
+const presets: readonly PolicyName[] = ['financial', 'standard', 'telemetry']
+
+/** `migrate`: brings a store's schema up to date. */
+export function migrateCommand({ stdout }: Surroundings, end: End): Command {
+  return storeCommand('migrate', 'makes the store, or brings its schema up to date').action(async (options: StoreOptions) => {
+    const label = await withStore(
+      options,
+      async ({ store }, named) => {
+        await store.migrate()
+        await store.open()
+        return named.label
+      },
+      { create: true },
+    )
+    stdout.write(options.json === true ? jsonLine({ store: label, migrated: true }) : `${label} is up to date\n`)
+    end(exitCodes.done)
+  })
+}
+
+/** `sweep`: removes what has outlived its own policy. */
+export function sweepCommand({ stdout }: Surroundings, end: End): Command {
+  return storeCommand('sweep', 'removes records that have outlived their own policy')
+    .option('--batches <count>', 'at most so many batches of 5,000', wholeNumber, 1_000)
+    .action(async (options: StoreOptions & { readonly batches: number }) => {
+      const removed = await withStore(options, async (oncely) => {
+        await oncely.open()
+        let sum = 0
+        for (let batch = 0; batch < options.batches; batch++) {
+          const answer = await oncely.sweep()
+          sum += answer.removed
+          if (answer.removed === 0) break
+        }
+        return sum
+      })
+      stdout.write(options.json === true ? jsonLine({ removed }) : `${removed} records removed\n`)
+      end(exitCodes.done)
+    })
+}
+
+/** `policy`: every number of a policy, defaults included. */
+export function policyCommand({ stdout }: Surroundings, end: End): Command {
+  return new Command('policy')
+    .description('prints what a policy means, every default included')
+    .argument('[name]', presets.join(', '))
+    .option('--json', 'print JSON')
+    .action((name: string | undefined, options: { readonly json?: boolean }) => {
+      const policies = (name === undefined ? presets : [name as PolicyName]).map(policyNamed)
+      if (options.json === true) for (const policy of policies) stdout.write(jsonLine(policy))
+      else stdout.write(policies.map((policy) => table(Object.entries(policy).map(([key, value]) => [key, shown(key, value)]))).join('\n'))
+      end(exitCodes.done)
+    })
+}
+
+function policyNamed(name: PolicyName): Policy {
+  return createOncely({ namespace: 'policy', store: memoryStore() }).operation('policy', { bind: 'lease', policy: name }).definition.policy
+}
+
+const units = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1_000],
+  ['ms', 1],
+] as const
+
+function shown(name: string, value: unknown): string {
+  if (!name.endsWith('Ms') || typeof value !== 'number') return String(value)
+  const [unit, ms] = units.find(([, candidate]) => value >= candidate && value % candidate === 0) ?? units[4]
+  return `${value / ms} ${unit}`
+}
+
+interface Check {
+  readonly check: string
+  readonly verdict: 'ok' | 'warning' | 'failed'
+  readonly detail: string
+}
+
+/** `doctor`: reads the store that is really there, and says what it can promise. */
+export function doctorCommand(surroundings: Surroundings, end: End): Command {
+  return storeCommand('doctor', 'checks what the store can promise')
+    .option('--policy <name>', 'the policy that it must be strong enough for', 'standard')
+    .action(async (options: StoreOptions & { readonly policy: string }) => {
+      policyNamed(options.policy as PolicyName)
+      const checks = await withStore(options, async (oncely) => {
+        const { survives, survivesBecause } = await oncely.store.open()
+        const found: Check[] = [
+          { check: 'store', verdict: 'ok', detail: 'it answers, and its schema is the one of this version' },
+          { check: 'survives', verdict: 'ok', detail: `${survives}: ${survivesBecause}` },
+        ]
+        oncely.operation('doctor', { bind: 'lease', policy: options.policy as PolicyName })
+        const strong: Check = await oncely.open().then(
+          () => ({ check: 'policy', verdict: 'ok', detail: `strong enough for ${options.policy}` }),
+          (error: unknown) => {
+            if (exitCodeOf(error) !== exitCodes.store) throw error
+            return { check: 'policy', verdict: 'failed', detail: (error as Error).message }
+          },
+        )
+        const { uncertain, quarantined, running, records } = await oncely.stats()
+        found.push(strong, { check: 'records', verdict: 'ok', detail: `${records} records, ${running} running` })
+        found.push(waiting('uncertain', uncertain), waiting('quarantined', quarantined))
+        return found
+      })
+      const { green, red, yellow } = colorsOf(surroundings)
+      const colors = { ok: green, warning: yellow, failed: red }
+      if (options.json === true) surroundings.stdout.write(jsonLine(checks))
+      else
+        for (const { check, verdict, detail } of checks)
+          surroundings.stdout.write(`${colors[verdict](verdict.padEnd(7))}  ${check.padEnd(11)}  ${detail}\n`)
+      end(checks.some(({ verdict }) => verdict === 'failed') ? exitCodes.refused : exitCodes.done)
+    })
+}
+
+function waiting(state: 'uncertain' | 'quarantined', count: number): Check {
+  return count === 0
+    ? { check: state, verdict: 'ok', detail: 'none' }
+    : { check: state, verdict: 'warning', detail: `${count} wait for a decision: oncely inspect, then oncely resolve` }
+}

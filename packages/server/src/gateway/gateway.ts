@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { ConfigurationError, isOncelyError, type Oncely, type OperationOptions } from 'oncely'
+import { executeRequest, type HttpOutcome, type HttpResponse, HttpRoute, requestBody, sendResponse, targetFacts } from 'oncely/http'
+import { strippedEndToEnd } from './forwarded-header.ts'
+import { gatewayProblem } from './gateway-problem.ts'
+import { keyedWork } from './keyed-work.ts'
+import { passThrough } from './pass-through.ts'
+import { type PrincipalSource, principalHeader, principalSource } from './principal.ts'
+import { Upstream } from './upstream.ts'
+import { passWebSocket, refuseUpgrade } from './web-socket.ts'
+
+/** What a gateway is made of. */
+export interface GatewayOptions {
+  /** The instance that keeps the records; its store's life is the caller's. */
+  readonly oncely: Oncely<never>
+  /** Origin of the service behind the gateway. */
+  readonly upstream: string
+  /** Who a key belongs to: `header:NAME` or `anonymous`. There is no default. */
+  readonly principal: string
+  /** The operation's name, part of every fingerprint. Default `gateway`. */
+  readonly operation?: string
+  readonly policy?: NonNullable<OperationOptions<unknown, unknown, 'lease'>['policy']>
+  /** Methods whose keys count. Default POST and PATCH. */
+  readonly methods?: readonly string[]
+  /** Whether a request of such a method may come without a key. Default `optional`. */
+  readonly key?: 'required' | 'optional'
+  /** Statuses with which the service says that nothing happened: their key is free again. */
+  readonly notApplied?: readonly number[]
+  readonly problemBase?: string
+  /** Default 10 s. */
+  readonly connectTimeoutMs?: number
+  /** Longest wait for the head of the service's answer. Default 30 s. */
+  readonly headersTimeoutMs?: number
+  /** Longest silence inside an answer. Default 30 s. */
+  readonly bodyTimeoutMs?: number
+  /** Longest time in which a client must have sent its whole request; default 5 min. */
+  readonly requestTimeoutMs?: number
+  readonly connectionsMax?: number
+  /** Hears of failures that are the gateway's own. */
+  readonly onError?: (error: unknown) => void
+}
+
+/** A reverse proxy that runs each key once: in front of any HTTP service, in any language. */
+export class Gateway {
+  readonly #options: GatewayOptions
+  readonly #route: HttpRoute<never>
+  readonly #upstream: Upstream
+  readonly #principal: PrincipalSource
+  readonly #principalHeader: string | undefined
+  readonly #pseudonym: string
+  readonly #server: Server
+  readonly #responses = new Set<ServerResponse>()
+  readonly #sockets = new Set<Duplex>()
+  #draining = false
+
+  /** @throws ConfigurationError for what cannot work or is not safe. */
+  constructor(options: GatewayOptions) {
+    this.#options = options
+    this.#principal = principalSource(options.principal)
+    this.#principalHeader = principalHeader(options.principal)
+    const operation = options.oncely.operation(options.operation ?? 'gateway', {
+      bind: 'lease',
+      begin: 'explicit',
+      phase: options.key === 'required' ? 'enforce' : 'optional',
+      policy: options.policy ?? 'standard',
+    })
+    this.#route = new HttpRoute<never>(operation, {
+      methods: options.methods ?? ['POST', 'PATCH'],
+      outcomes: Object.fromEntries((options.notApplied ?? []).map((status) => [status, 'not-applied' satisfies HttpOutcome])),
+      ...(options.problemBase === undefined ? {} : { problemBase: options.problemBase }),
+    })
+    this.#pseudonym = `oncely-${createHash('sha256').update(`${options.oncely.namespace}\n${options.upstream}`).digest('hex').slice(0, 12)}`
+    this.#upstream = new Upstream({
+      url: options.upstream,
+      pseudonym: this.#pseudonym,
+      connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs, 10_000),
+      headersTimeoutMs: milliseconds('headersTimeoutMs', options.headersTimeoutMs, 30_000),
+      bodyTimeoutMs: milliseconds('bodyTimeoutMs', options.bodyTimeoutMs, 30_000),
+      connectionsMax: whole('connectionsMax', options.connectionsMax, 256, 100_000),
+    })
+    const requestTimeout = milliseconds('requestTimeoutMs', options.requestTimeoutMs, 300_000)
+    const headersTimeout = Math.min(60_000, requestTimeout)
+    this.#server = createServer({ requestTimeout, headersTimeout, insecureHTTPParser: false }, (request, response) => {
+      this.#responses.add(response)
+      response.once('close', () => this.#responses.delete(response))
+      if (this.#draining) response.setHeader('connection', 'close')
+      void this.#answer(request, response).catch((error: unknown) => this.#fail(request, response, error))
+    })
+    this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
+  }
+
+  /** Opens the store and listens; answers the address. Port 0 takes a free one. */
+  async listen(port: number, host?: string): Promise<AddressInfo> {
+    await this.#options.oncely.open()
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once('error', reject)
+      this.#server.listen(port, host, () => {
+        this.#server.off('error', reject)
+        resolve()
+      })
+    })
+    return this.#server.address() as AddressInfo
+  }
+
+  /** Takes nothing new, lets what runs finish within the drain time of the instance, then closes what is left. */
+  async drain(): Promise<void> {
+    this.#draining = true
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
+    this.#server.closeIdleConnections()
+    for (const response of this.#responses) if (!response.headersSent) response.setHeader('connection', 'close')
+    const { oncely } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, oncely.limits.drainMs)
+    })
+    await oncely.drain()
+    for (const socket of this.#sockets) socket.destroy()
+    await Promise.race([closed, late])
+    clearTimeout(timer)
+    this.#server.closeAllConnections()
+    await this.#upstream.close()
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const target = this.#checked(request)
+    if (typeof target !== 'string') {
+      response.setHeader('connection', 'close')
+      return sendResponse(request, response, target)
+    }
+    const { oncely, bodyTimeoutMs = 30_000 } = this.#options
+    const { bodyBytesMax } = oncely.limits
+    const body: { bytes: Uint8Array } = { bytes: new Uint8Array(0) }
+    const facts = {
+      method: request.method as string,
+      ...targetFacts(target),
+      headers: request.rawHeaders,
+      principal: () => this.#principal(request.rawHeaders),
+      body: async () => {
+        const read = await requestBody(request, bodyBytesMax)
+        if (read.kind === 'bytes') body.bytes = read.bytes
+        return read
+      },
+    }
+    const upstream = this.#upstream
+    const work = keyedWork(this.#route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
+    const answer = await executeRequest(this.#route, facts, work)
+    if (answer.kind === 'pass')
+      return passThrough({ upstream, problemBase: this.#route.problemBase, marks: answer.marks, target }, request, response)
+    if (response.headersSent) {
+      if (answer.kind === 'ran' && answer.value.kind === 'broken') response.destroy()
+      else response.end()
+      return
+    }
+    if (answer.kind === 'response') return sendResponse(request, response, answer.response)
+    const { response: given } = answer.value
+    sendResponse(request, response, { ...given, headers: [...given.headers, ...answer.marks] })
+  }
+
+  /** The target in origin form, or why the request goes no further. */
+  #checked(request: IncomingMessage): string | HttpResponse {
+    const refuse = (detail: string): HttpResponse => gatewayProblem(this.#route.problemBase, 'request-refused', detail)
+    const { rawHeaders } = request
+    let hosts = 0
+    for (let at = 0; at < rawHeaders.length; at += 2) if ((rawHeaders[at] as string).toLowerCase() === 'host') hosts++
+    if (hosts > 1) return refuse('The request has more than one Host field.')
+    const stripped = strippedEndToEnd(rawHeaders, this.#principalHeader)
+    if (stripped !== undefined) return refuse('The Connection field names a field that is not of this connection.')
+    if (request.headers.via?.split(',').some((hop) => hop.trim().split(/\s+/)[1] === this.#pseudonym) === true)
+      return gatewayProblem(this.#route.problemBase, 'loop-detected')
+    const url = request.url as string
+    if (url.startsWith('/')) return url
+    if (/^https?:\/\//i.test(url) && URL.canParse(url)) {
+      const { pathname, search } = new URL(url)
+      return pathname + search
+    }
+    return refuse('The target has neither a path nor an absolute URL.')
+  }
+
+  #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const target = this.#checked(request)
+    const refusal = typeof target !== 'string' ? target : this.#upgradeRefusal(request)
+    if (refusal !== undefined) {
+      refuseUpgrade(socket, refusal)
+      return
+    }
+    this.#sockets.add(socket)
+    socket.once('close', () => this.#sockets.delete(socket))
+    const { connectTimeoutMs = 10_000 } = this.#options
+    const { problemBase } = this.#route
+    passWebSocket({ upstream: this.#upstream, problemBase, connectTimeoutMs }, request, socket, head, target as string)
+  }
+
+  #upgradeRefusal({ method, headers }: IncomingMessage): HttpResponse | undefined {
+    const { problemBase } = this.#route
+    if (this.#draining) return gatewayProblem(problemBase, 'draining')
+    if (method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket') return undefined
+    return gatewayProblem(problemBase, 'upgrade-unsupported')
+  }
+
+  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (response.headersSent || response.destroyed) {
+      response.destroy()
+      return
+    }
+    sendResponse(request, response, this.#problemOf(error))
+  }
+
+  #problemOf(error: unknown): HttpResponse {
+    const { problemBase } = this.#route
+    if (isOncelyError(error)) {
+      if (error.code === 'ONCELY_PRINCIPAL_MISSING') return gatewayProblem(problemBase, 'principal-missing')
+      if (error.code === 'ONCELY_DRAINING') return gatewayProblem(problemBase, 'draining')
+      if (error.code === 'ONCELY_STORE_UNAVAILABLE') return this.#route.problem('unavailable', { retryAfterMs: 1_000 })
+    }
+    this.#options.onError?.(error)
+    return gatewayProblem(problemBase, 'gateway-failed')
+  }
+}
+
+function milliseconds(name: string, value: number | undefined, preset: number): number {
+  return whole(name, value, preset, 3_600_000)
+}
+
+function whole(name: string, value: number | undefined, preset: number, max: number): number {
+  if (value === undefined) return preset
+  if (!Number.isInteger(value) || value < 1 || value > max)
+    throw new ConfigurationError(`${name} is ${String(value)}; it must be a whole number from 1 to ${max} (preset ${preset}).`)
+  return value
+}
