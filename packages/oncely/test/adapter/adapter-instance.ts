@@ -1,5 +1,5 @@
 import type { Server } from 'node:http'
-import { createOncely, type Oncely } from 'oncely'
+import { createOncely, type Limits, type Oncely } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
 import { onTestFinished } from 'vitest'
 import { type Exchanged, type ExchangeOptions, exchange } from '../../src/testing/http/exchange.ts'
@@ -8,8 +8,8 @@ import { listening } from './suite-server.ts'
 export const policy = ['standard', { survives: 'nothing' }] as const
 
 /** An instance for one test, over a store of its own. */
-export function instance(store: ReturnType<typeof memoryStore> = memoryStore()): Oncely<never> {
-  const oncely = createOncely({ namespace: 'adapter-test', store })
+export function instance(store: ReturnType<typeof memoryStore> = memoryStore(), limits: Partial<Limits> = {}): Oncely<never> {
+  const oncely = createOncely({ namespace: 'adapter-test', store, limits })
   onTestFinished(() => oncely.drain())
   return oncely
 }

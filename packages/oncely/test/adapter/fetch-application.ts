@@ -1,14 +1,9 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server } from 'node:http'
 import { createAdaptorServer } from '@hono/node-server'
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { handle, wellKnown } from '../../src/adapter/fetch/index.ts'
 import type { SuiteApplication, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
-import { listening, optionsOf, routeFor } from './suite-server.ts'
-
-interface NodePair {
-  readonly incoming: IncomingMessage
-  readonly outgoing: ServerResponse
-}
+import { listening, type NodePair, optionsOf, passes, routeFor } from './suite-server.ts'
 
 /** The suite's routes as one `fetch`, on a Node server that speaks Fetch. */
 export function serveFetch({ oncely, routes }: SuiteApplication): Promise<SuiteServer> {
@@ -29,13 +24,4 @@ function handlerOf(route: SuiteRoute): (request: Request) => Promise<Response> {
   if (route.kind !== 'handle') throw new TypeError('a Fetch application has no guard')
   const options = optionsOf(route, (request: Request) => (name) => request.headers.get(name) ?? undefined)
   return handle(route.operation, options, route.handler)
-}
-
-/** Runs what stands in front of a route; false when that has answered. */
-export function passes({ before }: SuiteRoute, { incoming, outgoing }: NodePair): Promise<boolean> {
-  if (before === undefined) return Promise.resolve(true)
-  return new Promise((resolve) => {
-    before(incoming, outgoing, () => resolve(true))
-    if (outgoing.writableEnded) resolve(false)
-  })
 }
