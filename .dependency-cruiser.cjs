@@ -28,6 +28,7 @@ const families = 'store|transaction|adapter|lock|consumer'
 
 /** The folders in which an npm package may be named, types included. */
 const vendorHomes = {
+  '@nestjs/common': 'adapter/nest',
   '@photostructure/sqlite': 'store/sqlite',
   express: 'adapter/express',
   fastify: 'adapter/fastify',

@@ -19,6 +19,7 @@ export { type HttpResponse, isHttpResponse, type ReplyHeaders, reject, reply } f
 export { type HandleOptions, type ReturningRoute, returningRoute } from './returning-route.ts'
 export { type ReturningHandler, storedResponse } from './returning-work.ts'
 export { type HttpOptions, type HttpOutcome, HttpRoute } from './route.ts'
+export { type ReplyObject, rememberHeaders, sendReply } from './send-reply.ts'
 export { discardUnread, headerFields, sendResponse } from './send-response.ts'
 export {
   type OperationSpecification,

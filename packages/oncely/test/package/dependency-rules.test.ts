@@ -63,6 +63,7 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['vendor-fastify', 'adapter/koa/names-fastify.ts', 'fastify'],
   ['vendor-hono', 'adapter/koa/names-hono.ts', 'hono'],
   ['vendor-koa', 'adapter/express/names-koa.ts', 'koa'],
+  ['vendor-nestjs-common', 'adapter/koa/names-nest.ts', '@nestjs/common'],
   ['vendor-structured-headers', 'adapter/node/parses.ts', 'structured-headers'],
   ['vendor-photostructure-sqlite', 'store/mysql/names-sqlite.ts', '@photostructure/sqlite'],
   ['vendor-unknown', 'store/redis/names-stranger.ts', 'stranger'],
@@ -80,7 +81,7 @@ const supporting: Record<string, string> = {
   '../test/fixture.ts': 'export const fixture = 1\n',
 }
 
-const vendors = ['pg', 'express', 'fastify', 'hono', 'koa', 'structured-headers', '@photostructure/sqlite', 'stranger']
+const vendors = ['pg', 'express', 'fastify', 'hono', 'koa', '@nestjs/common', 'structured-headers', '@photostructure/sqlite', 'stranger']
 const trees: string[] = []
 
 afterAll(() => {

@@ -1,4 +1,4 @@
-import type { FastifyReply, FastifyRequest, preHandlerHookHandler } from 'fastify'
+import type { FastifyRequest, preHandlerHookHandler } from 'fastify'
 import type { Operation } from '../../core/index.ts'
 import {
   type CallerOptions,
@@ -7,9 +7,11 @@ import {
   GuardRoute,
   guardRequest,
   keepAttempt,
+  rememberHeaders,
+  sendReply,
   sendResponse,
 } from '../../http/index.ts'
-import { fastifyFacts, sendReply } from './fastify-facts.ts'
+import { fastifyFacts } from './fastify-facts.ts'
 
 /** Options of `guard`. */
 export interface GuardOptions extends CallerOptions<FastifyRequest>, GuardHttpOptions {}
@@ -30,7 +32,7 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
     void guardRequest(route, fastifyFacts(request, options, bodyBytesMax), {
       response: reply.raw,
       proceed: (context) => {
-        undo = undoing(reply)
+        undo = rememberHeaders(reply)
         keepAttempt(request, context)
         done()
       },
@@ -38,7 +40,7 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
       send: (answer) => {
         if (reply.sent) return sendResponse(request.raw, reply.raw, answer)
         undo()
-        sendReply(request, reply, answer)
+        sendReply(request.raw, reply, answer)
       },
       fail: (error) => {
         undo()
@@ -47,14 +49,5 @@ export function guard<Input, Output, Tx>(operation: Operation<Input, Output, Tx,
         sendResponse(request.raw, reply.raw, failure(500))
       },
     })
-  }
-}
-
-/** Puts the headers of a reply back as they are now. */
-function undoing(reply: FastifyReply): () => void {
-  const before = Object.entries(reply.getHeaders()).map(([name, value]) => [name, Array.isArray(value) ? [...value] : value] as const)
-  return () => {
-    for (const name of Object.keys(reply.getHeaders())) reply.removeHeader(name)
-    for (const [name, value] of before) reply.header(name, value)
   }
 }

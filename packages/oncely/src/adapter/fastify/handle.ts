@@ -1,7 +1,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Bind, HandlerContext, Operation } from '../../core/index.ts'
-import { type HandleOptions, type HttpResponse, returningRoute } from '../../http/index.ts'
-import { fastifyFacts, sendReply } from './fastify-facts.ts'
+import { type HandleOptions, type HttpResponse, returningRoute, sendReply } from '../../http/index.ts'
+import { fastifyFacts } from './fastify-facts.ts'
 
 /**
  * A route's handler that returns its answer, run once for each key. The answer is stored before it is sent, with `reply.send`:
@@ -20,5 +20,5 @@ export function handle<Input, Output, Tx, B extends Bind>(
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<FastifyReply> {
   const route = returningRoute(operation, options, handler)
   return async (request, reply) =>
-    sendReply(request, reply, await route.answer(fastifyFacts(request, options, route.bodyBytesMax), request))
+    sendReply(request.raw, reply, await route.answer(fastifyFacts(request, options, route.bodyBytesMax), request))
 }

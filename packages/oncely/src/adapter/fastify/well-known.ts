@@ -1,7 +1,6 @@
 import type { onRequestHookHandler } from 'fastify'
 import type { Oncely } from '../../core/index.ts'
-import { reply as answer, specification, specificationPath, targetFacts } from '../../http/index.ts'
-import { sendReply } from './fastify-facts.ts'
+import { reply as answer, sendReply, specification, specificationPath, targetFacts } from '../../http/index.ts'
 
 /**
  * Publishes how this service treats keys, made from what runs, at `/.well-known/idempotency`
@@ -13,6 +12,6 @@ export function wellKnown<Tx>(oncely: Oncely<Tx>, options: { readonly problemBas
   return (request, reply, done) => {
     const published = targetFacts(request.originalUrl).route === specificationPath
     if (!published || (request.method !== 'GET' && request.method !== 'HEAD')) return done()
-    sendReply(request, reply, answer(200, specification(oncely, options), { 'cache-control': 'public, max-age=300' }))
+    sendReply(request.raw, reply, answer(200, specification(oncely, options), { 'cache-control': 'public, max-age=300' }))
   }
 }

@@ -1,0 +1,24 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { checkBound, limitBounds } from '../../core/index.ts'
+import { captureBody } from '../../http/index.ts'
+
+/** Options of `capture`. */
+export interface CaptureOptions {
+  /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
+  readonly bodyBytesMax?: number
+}
+
+/**
+ * Keeps the raw bytes of requests that carry an `Idempotency-Key`, so that the fingerprint is made of what was sent: Nest parses
+ * bodies before its controllers run. Make it the first `app.use`, before `listen`. It consumes nothing: parsers work as ever.
+ *
+ * @example app.use(capture())
+ * @throws ConfigurationError when the limit is out of its range.
+ */
+export function capture(options: CaptureOptions = {}): (request: IncomingMessage, response: ServerResponse, next: () => void) => void {
+  const bytesMax = checkBound('capture.bodyBytesMax', options.bodyBytesMax, limitBounds.bodyBytesMax)
+  return (request, _response, next) => {
+    captureBody(request, bytesMax)
+    next()
+  }
+}
