@@ -28,6 +28,7 @@ const families = 'store|transaction|adapter|lock|consumer'
 
 /** The folders in which an npm package may be named, types included. */
 const vendorHomes = {
+  '@modelcontextprotocol/sdk': 'adapter/mcp',
   '@nestjs/common': 'adapter/nest',
   '@photostructure/sqlite': 'store/sqlite',
   express: 'adapter/express',

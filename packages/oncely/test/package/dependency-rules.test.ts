@@ -63,6 +63,7 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['vendor-fastify', 'adapter/koa/names-fastify.ts', 'fastify'],
   ['vendor-hono', 'adapter/koa/names-hono.ts', 'hono'],
   ['vendor-koa', 'adapter/express/names-koa.ts', 'koa'],
+  ['vendor-modelcontextprotocol-sdk', 'adapter/koa/names-mcp.ts', '@modelcontextprotocol/sdk'],
   ['vendor-nestjs-common', 'adapter/koa/names-nest.ts', '@nestjs/common'],
   ['vendor-structured-headers', 'adapter/node/parses.ts', 'structured-headers'],
   ['vendor-photostructure-sqlite', 'store/mysql/names-sqlite.ts', '@photostructure/sqlite'],
@@ -81,7 +82,18 @@ const supporting: Record<string, string> = {
   '../test/fixture.ts': 'export const fixture = 1\n',
 }
 
-const vendors = ['pg', 'express', 'fastify', 'hono', 'koa', '@nestjs/common', 'structured-headers', '@photostructure/sqlite', 'stranger']
+const vendors = [
+  'pg',
+  'express',
+  'fastify',
+  'hono',
+  'koa',
+  '@modelcontextprotocol/sdk',
+  '@nestjs/common',
+  'structured-headers',
+  '@photostructure/sqlite',
+  'stranger',
+]
 const trees: string[] = []
 
 afterAll(() => {
