@@ -19,6 +19,8 @@ const layers = {
   observe: ['core'],
   adapter: ['core', 'http'],
   consumer: ['core', 'inbox'],
+  webhook: ['core', 'http'],
+  schedule: ['core'],
   testing: ['core', 'platform', 'http', 'inbox', 'outbox', 'lock'],
   sim: ['core', 'platform', 'http', 'inbox', 'outbox', 'step', 'region', 'testing', 'store/memory'],
 }

@@ -29,12 +29,12 @@ interface BodyCapture {
 const noBody: RequestBody = { kind: 'bytes', bytes: new Uint8Array(0) }
 
 /**
- * Begins to copy the body of a request that carries a key. It consumes nothing and never waits. Call it before anything reads the
+ * Begins to copy the body of a request that carries a key, or of any request (`all`). It consumes nothing and never waits. Call it before anything reads the
  * body, in the turn in which the request arrived.
  */
-export function captureBody(request: IncomingMessage, bytesMax: number): void {
+export function captureBody(request: IncomingMessage, bytesMax: number, all = false): void {
   const capturable = request as Capturable
-  if (request.headers['idempotency-key'] === undefined || !hasBody(request) || capturable[captureKey] !== undefined) return
+  if ((!all && request.headers['idempotency-key'] === undefined) || !hasBody(request) || capturable[captureKey] !== undefined) return
   const late = request.readableLength > 0 || request.readableDidRead || request.complete
   capturable[captureKey] = { body: undefined, late, bytesMax, push: request.push, chunks: [], bytes: 0, whenEnded: undefined }
   if (!late) request.push = capturingPush

@@ -1,6 +1,7 @@
 import {
   BodyNotCaptured,
   type Call,
+  checkKey,
   clientName,
   type Execution,
   type FingerprintBody,
@@ -29,7 +30,7 @@ export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts,
   const { phase } = route.definition
   const keyLines = headerValues(facts.headers, 'idempotency-key')
   if (!route.protects(facts.method)) return withoutRecord(route, facts, work, keyLines.length > 0 ? ignored : unmarked)
-  const key = parseIdempotencyKey(keyLines, route.keyOptions)
+  const key = facts.key === undefined ? parseIdempotencyKey(keyLines, route.keyOptions) : checkedKey(facts.key, route)
   if (phase === 'observe') return observed(route, facts, key, work)
   switch (key.kind) {
     case 'key':
@@ -54,6 +55,11 @@ export async function answerRequest<Tx>(
   if (answer.kind === 'response') return answer.response
   if (answer.kind === 'pass') throw new TypeError('a handler that returns its response is never passed by')
   return answer.marks.length === 0 ? answer.value : { ...answer.value, headers: [...answer.value.headers, ...answer.marks] }
+}
+
+function checkedKey<Tx>(key: string, route: HttpRoute<Tx>): ParsedIdempotencyKey {
+  const check = checkKey(key, route.keyOptions)
+  return check === 'ok' ? { kind: 'key', key } : { kind: 'malformed', reason: check }
 }
 
 const unmarked: readonly HeaderLine[] = []
@@ -249,7 +255,7 @@ function engineWork<R, Tx>(route: HttpRoute<Tx>, work: HttpWork<R, Tx>, input: (
   }
 }
 
-function noBytes<Tx>(route: HttpRoute<Tx>, body: Exclude<RequestBody, { kind: 'bytes' | 'not-captured' }>): HttpResponse {
+export function noBytes<Tx>(route: HttpRoute<Tx>, body: Exclude<RequestBody, { kind: 'bytes' | 'not-captured' }>): HttpResponse {
   return body.kind === 'too-large' ? tooLarge(route, body.bytesMax) : route.problem('body-malformed', { reason: body.kind })
 }
 

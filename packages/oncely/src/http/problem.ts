@@ -23,6 +23,7 @@ export type ProblemName =
   | 'key-missing'
   | 'key-malformed'
   | 'body-malformed'
+  | 'signature-invalid'
   | 'input-invalid'
   | 'replay-forbidden'
   | 'in-progress'
@@ -62,6 +63,12 @@ export const problemKinds: Readonly<Record<ProblemName, ProblemKind>> = {
     status: 400,
     title: 'The body cannot be read',
     detail: 'Send content that is well-formed for its content type and content encoding. The key is not used up.',
+  },
+  'signature-invalid': {
+    ...correct,
+    status: 400,
+    title: 'The signature does not fit',
+    detail: 'The message is not proven to come from its sender. Nothing ran and nothing was recorded.',
   },
   'input-invalid': { ...correct, status: 400, title: 'The input does not fit', detail: 'Correct the input. The key is not used up.' },
   'replay-forbidden': {

@@ -27,6 +27,8 @@ export interface RequestFacts {
   readonly query?: string | undefined
   /** Names and values in turn, one pair a field line, as they arrived (Node's `rawHeaders`). */
   readonly headers: readonly string[]
+  /** The key where it is not in a header: the id that a message brings along. */
+  readonly key?: string | undefined
   /** Called after the key was accepted; answers the same when it is called again. */
   body(): RequestBody | Promise<RequestBody>
   /** What the framework's parser made of the body; undefined where none ran. */

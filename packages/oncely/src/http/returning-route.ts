@@ -1,8 +1,11 @@
-import { type Bind, contextWith, type HandlerContext, type Operation } from '../core/index.ts'
+import { type Bind, ConfigurationError, contextWith, type HandlerContext, type Operation } from '../core/index.ts'
+import { answerDelivery } from './answer-delivery.ts'
 import type { CallerOptions } from './caller.ts'
 import { answerRequest } from './contract.ts'
+import type { MessageSource } from './message-source.ts'
 import type { RequestFacts } from './request-facts.ts'
 import type { HttpResponse } from './response.ts'
+import type { ReturningHandler } from './returning-work.ts'
 import { type HttpOptions, HttpRoute } from './route.ts'
 
 /** Options of a route whose handler returns its answer. */
@@ -12,6 +15,8 @@ export interface HandleOptions<Request> extends CallerOptions<Request>, HttpOpti
    * error, so that a conflict of the database is repeated and the rest reaches the application's own error handler.
    */
   onError?(error: unknown): HttpResponse | undefined
+  /** Takes key, caller and input from signed messages (see `oncely/webhook`) instead of an `Idempotency-Key`. */
+  readonly source?: MessageSource
 }
 
 /** A route with its handler, ready for requests. */
@@ -29,21 +34,25 @@ export interface ReturningRoute<Arguments extends readonly unknown[]> {
  */
 export function returningRoute<Input, Output, Tx, B extends Bind, Arguments extends readonly unknown[]>(
   operation: Operation<Input, Output, Tx, B>,
-  options: Pick<HandleOptions<never>, 'onError'> & HttpOptions,
+  options: Pick<HandleOptions<never>, 'onError' | 'source'> & HttpOptions,
   handler: (context: HandlerContext<Input, Tx, B>, ...request: Arguments) => Promise<HttpResponse> | HttpResponse,
 ): ReturningRoute<Arguments> {
   const route = new HttpRoute<Tx>(operation, options)
   const transaction = operation.definition.bind === 'transaction'
   const call = handler as (context: unknown, ...request: Arguments) => Promise<HttpResponse> | HttpResponse
   const onError = options.onError?.bind(options)
+  const { source } = options
+  if (source !== undefined && options.methods !== undefined) {
+    throw new ConfigurationError(
+      `Route of "${operation.definition.name}": methods is for routes with an Idempotency-Key; every delivery of ${source.name} is protected. Leave it out.`,
+    )
+  }
   return {
     bodyBytesMax: route.engine.parts.limits.bodyBytesMax,
-    answer: (facts, ...request) =>
-      answerRequest(
-        route,
-        facts,
-        (context, tx, input) => call(contextWith(context, transaction ? { input, tx } : { input }), ...request),
-        onError,
-      ),
+    answer: (facts, ...request) => {
+      const handle: ReturningHandler<Tx> = (context, tx, input) =>
+        call(contextWith(context, transaction ? { input, tx } : { input }), ...request)
+      return source === undefined ? answerRequest(route, facts, handle, onError) : answerDelivery(route, source, facts, handle, onError)
+    },
   }
 }

@@ -45,6 +45,8 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['layer-observe', 'observe/reaches-http.ts', '../http/index.ts'],
   ['layer-adapter', 'adapter/node/reaches-store.ts', '../../store/memory/index.ts'],
   ['layer-consumer', 'consumer/nats/reaches-http.ts', '../../http/index.ts'],
+  ['layer-webhook', 'webhook/reaches-adapter.ts', '../adapter/express/index.ts'],
+  ['layer-schedule', 'schedule/reaches-http.ts', '../http/index.ts'],
   ['layer-testing', 'testing/reaches-adapter.ts', '../adapter/express/index.ts'],
   ['layer-sim', 'sim/reaches-vendor.ts', '../store/postgres/index.ts'],
   ['layer-unknown', 'gossip/index.ts', '../core/index.ts'],

@@ -6,6 +6,8 @@ import { type RequestBody, readWebBody } from '../../http/index.ts'
 export interface CaptureOptions {
   /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
   readonly bodyBytesMax?: number
+  /** `all` for routes whose key is in the message (webhooks); default: those with an `Idempotency-Key`. */
+  readonly requests?: 'keyed' | 'all'
 }
 
 const captured = new WeakMap<Context, Promise<RequestBody>>()
@@ -20,8 +22,9 @@ const captured = new WeakMap<Context, Promise<RequestBody>>()
  */
 export function capture(options: CaptureOptions = {}): MiddlewareHandler {
   const bytesMax = checkBound('capture.bodyBytesMax', options.bodyBytesMax, limitBounds.bodyBytesMax)
+  const all = options.requests === 'all'
   return (c, next) => {
-    if (c.req.header('idempotency-key') !== undefined) captured.set(c, readWebBody(c.req.raw, bytesMax))
+    if (all || c.req.header('idempotency-key') !== undefined) captured.set(c, readWebBody(c.req.raw, bytesMax))
     return next()
   }
 }

@@ -1,0 +1,7 @@
+export { adyenWebhook } from './adyen-webhook.ts'
+export { githubWebhook } from './github-webhook.ts'
+export { shopifyWebhook } from './shopify-webhook.ts'
+export type { SigningSecrets } from './signature.ts'
+export { type StripeWebhookOptions, stripeWebhook } from './stripe-webhook.ts'
+export { type WebhookEvent, webhookEvent } from './webhook-event.ts'
+export type { WebhookOptions, WebhookRoute } from './webhook-options.ts'
