@@ -1,0 +1,1 @@
+export { type ScheduledJob, type ScheduledOptions, scheduled, type TickContext } from './scheduled.ts'
