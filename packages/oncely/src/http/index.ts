@@ -11,6 +11,7 @@ export { decodeNotStored, decodeResponse, encodeNotStored, encodeResponse, type 
 export type { HttpWork } from './http-work.ts'
 export { type IdempotencyKeyOptions, type MalformedKey, type ParsedIdempotencyKey, parseIdempotencyKey } from './idempotency-key.ts'
 export type { Delivery, DeliveryReading, MessageSource, SourceMessage } from './message-source.ts'
+export { type OpenApiDocument, openApi } from './open-api.ts'
 export { defaultProblemBase, type ProblemFacts, type ProblemKind, type ProblemName, problem, problemKinds } from './problem.ts'
 export { replayedHeaders } from './replay-header.ts'
 export { type ReadBody, readRequestBody } from './request-body.ts'

@@ -108,7 +108,8 @@ export function specification(published: Published, options: { readonly problemB
 
 const keyWords: Readonly<Record<Phase, OperationSpecification['key']>> = { enforce: 'required', optional: 'optional', observe: 'observed' }
 
-function operationSpecification(definition: OperationDefinition): OperationSpecification {
+/** One operation of the document. */
+export function operationSpecification(definition: OperationDefinition): OperationSpecification {
   const { policy } = definition
   return {
     name: definition.name,
