@@ -37,6 +37,7 @@ const vendorHomes = {
   fastify: 'adapter/fastify',
   hono: 'adapter/hono',
   koa: 'adapter/koa',
+  mysql2: 'store/mysql|transaction/mysql2',
   pg: 'store/postgres|transaction/pg|lock/postgres',
   'structured-headers': 'http',
 }

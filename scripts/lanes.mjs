@@ -17,6 +17,7 @@ import { root } from './tools.mjs'
  */
 
 const onPostgres = /^(store\/postgres|transaction\/pg|process\/postgres)/
+const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
 
 /** @type {readonly Lane[]} */
 export const lanes = [
@@ -29,17 +30,13 @@ export const lanes = [
   },
   { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },
   { name: 'postgres', about: 'PostgreSQL store and transactions, on a real server', needs: ['postgres'], tests: [onPostgres] },
-  { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres)/] },
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\//] },
+  { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },
+  { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres|mysql)/] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },
   { name: 'planted', about: 'planted bugs that the tests must see', tests: [/^planted\//] },
   { name: 'demo', about: 'the demo, from start to end', program: 'examples/.build/demo/main.js' },
   { name: 'node24', about: 'unit and sqlite again, on Node 24', repeats: ['unit', 'sqlite'] },
-  {
-    name: 'mysql',
-    about: 'MySQL store and transactions',
-    unavailable: 'no MySQL store yet, and no MySQL server that the runner can start',
-  },
 ]
 
 /** Where tests lie, and what stands before their places. @type {readonly (readonly [folder: string, prefix: string])[]} */

@@ -60,6 +60,7 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['portable-folders-without-node', 'client/asks-node.ts', 'node:timers'],
   ['portable-folders-without-npm', 'core/asks-npm.ts', 'structured-headers'],
   ['portable-folders-without-npm', 'client/asks-npm.ts', 'not-installed'],
+  ['vendor-mysql2', 'store/postgres/names-mysql2.ts', 'mysql2'],
   ['vendor-pg', 'store/mysql/names-pg.ts', 'pg'],
   ['vendor-express', 'adapter/koa/names-express.ts', 'express'],
   ['vendor-fastify', 'adapter/koa/names-fastify.ts', 'fastify'],
@@ -86,6 +87,7 @@ const supporting: Record<string, string> = {
 
 const vendors = [
   'pg',
+  'mysql2',
   'express',
   'fastify',
   'hono',

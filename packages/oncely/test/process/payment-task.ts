@@ -1,6 +1,7 @@
 /** Which database a payment process works on. */
 export type PaymentDatabase =
   | { readonly kind: 'postgres'; readonly url: string; readonly schema: string }
+  | { readonly kind: 'mysql'; readonly url: string }
   | { readonly kind: 'sqlite'; readonly path: string }
 
 export type PaymentTask = { readonly database: PaymentDatabase } & (

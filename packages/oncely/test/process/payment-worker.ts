@@ -1,8 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { createPool } from 'mysql2/promise'
 import { createOncely, type Oncely, type RunResult } from 'oncely'
 import { Pool } from 'pg'
+import { mysqlStore } from '../../src/store/mysql/index.ts'
 import { postgresStore } from '../../src/store/postgres/index.ts'
 import { type SqliteConnection, sqliteStore } from '../../src/store/sqlite/index.ts'
+import { fromMysql2, type Mysql2ConnectionOf } from '../../src/transaction/mysql2/index.ts'
 import { fromPg, type PgClient } from '../../src/transaction/pg/index.ts'
 import type { PaymentMessage, PaymentTask } from './payment-task.ts'
 
@@ -17,6 +20,11 @@ if (task.database.kind === 'postgres') {
   const pool = new Pool({ connectionString: url, max: 8 })
   const oncely = createOncely({ namespace: 'payments', store: postgresStore(fromPg(pool), { schema }) })
   await work(oncely, (tx: PgClient, entry) => tx.query(`INSERT INTO "${schema}".effects (value) VALUES ('${entry}')`))
+  await pool.end()
+} else if (task.database.kind === 'mysql') {
+  const pool = createPool({ uri: task.database.url, connectionLimit: 8 })
+  const oncely = createOncely({ namespace: 'payments', store: mysqlStore(fromMysql2(pool)) })
+  await work(oncely, (tx: Mysql2ConnectionOf<typeof pool>, entry) => tx.query('INSERT INTO effects (value) VALUES (?)', [entry]))
   await pool.end()
 } else {
   const store = sqliteStore({ path: task.database.path, busyTimeoutMs: 20_000 })
