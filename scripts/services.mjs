@@ -13,6 +13,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { homes, isAlive } from './services/host.mjs'
+import { mariadb } from './services/mariadb.mjs'
 import { postgres } from './services/postgres.mjs'
 import { root } from './tools.mjs'
 
@@ -25,11 +26,12 @@ import { root } from './tools.mjs'
  * @property {readonly string[]} debianPackages
  * @property {() => string | undefined} find where it is installed
  * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} start
+ * @property {NodeJS.Signals} stopSignal what asks it to end without waiting for its clients
  * @property {(place: string) => number | undefined} processOf the process that serves a folder, to end what a killed runner left
  */
 
 /** @type {readonly Service[]} */
-const services = [postgres]
+const services = [postgres, mariadb]
 
 const stateFolder = join(root, '.cache/services')
 
@@ -148,7 +150,7 @@ async function startDetached(service) {
 async function stopDetached(service) {
   const running = runningDetached(service)
   if (running === undefined) return console.log(`${service.name}: does not run`)
-  process.kill(running.pid, 'SIGINT')
+  process.kill(running.pid, service.stopSignal)
   while (isAlive(running.pid, running.place)) await delay(50)
   rmSync(stateFile(service))
   console.log(`${service.name}: stopped; its data stays in ${running.place}`)

@@ -22,6 +22,7 @@ export const postgres = {
   debianPackages: ['postgresql'],
   find: () => findBinaries()?.folder,
   start,
+  stopSignal: 'SIGINT',
   processOf,
 }
 
