@@ -45,7 +45,7 @@ export class NoAnswer extends ClientError {
     const { attempts } = idempotency
     super(
       'ONCELY_NO_ANSWER',
-      `No answer after ${attempts} ${attempts === 1 ? 'attempt' : 'attempts'}; whether the server acted is unknown. Repeat with the same key, or raise retry.deadlineMs or retry.attemptsMax.`,
+      `No answer, attempts: ${attempts}; whether the server acted is unknown. Repeat with the same key, or raise retry.deadlineMs or retry.attemptsMax.`,
       { cause },
     )
     this.name = 'NoAnswer'

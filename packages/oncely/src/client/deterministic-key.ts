@@ -1,5 +1,5 @@
 import { ClientError } from './client-error.ts'
-import { hex } from './platform.ts'
+import { uuidText } from './platform.ts'
 
 /** What names an intent: an order's id, a date, an amount. A number and its decimal text are the same. */
 export type KeyPart = string | number | bigint | boolean
@@ -27,8 +27,5 @@ export async function deterministicKey(name: string, first: KeyPart, ...more: re
   })
   // A JSON array of strings has one reading only, so no two lists of parts give the same text.
   const digest = await crypto.subtle.digest('SHA-256', new TextEncoder().encode(JSON.stringify([domain, ...texts])))
-  const bytes = new Uint8Array(digest, 0, 16)
-  bytes[6] = (bytes[6]! & 0x0f) | 0x80
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  return hex(bytes).replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  return uuidText(new Uint8Array(digest, 0, 16), 8)
 }

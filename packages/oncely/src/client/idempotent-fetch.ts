@@ -10,8 +10,13 @@ export interface IdempotentFetchOptions {
   readonly fetch?: typeof globalThis.fetch
   /** Keeps the key of each named intent. Default `memoryKeys()`; `localStorageKeys()` outlives a reload. */
   readonly keys?: KeyStore
-  /** A stored key older than this is refused: past the server's retention a repeat could run again. Default 24 hours. */
-  readonly keyAgeMsMax?: number
+  /**
+   * A stored key older than this is neither sent nor sent again: past the server's retention a repeat could run twice. Default 24
+   * hours; `publishedRetention` asks the server.
+   */
+  readonly keyAgeMsMax?: number | (() => number | Promise<number>)
+  /** Makes the keys that a call does not bring. Default: random UUIDs; `timeOrderedKeys()` makes keys that sort by time. */
+  readonly makeKey?: () => string
   readonly retry?: RetryOptions
   /** Default `Idempotency-Key`. */
   readonly header?: string
@@ -37,7 +42,8 @@ export type IdempotentFetch = (input: Parameters<typeof globalThis.fetch>[0], in
 interface Settings {
   readonly send: typeof globalThis.fetch
   readonly keys: KeyStore
-  readonly keyAgeMsMax: number
+  readonly keyAgeMsMax: () => number | Promise<number>
+  readonly makeKey: () => string
   readonly retry: Required<RetryOptions>
   readonly header: string
   readonly quote: boolean
@@ -52,6 +58,8 @@ interface PreparedCall {
   readonly key: string | undefined
   readonly intent: string | undefined
   readonly signal: AbortSignal | undefined
+  /** How long the server is sure to remember the key. */
+  readonly leftMs: number
 }
 
 /**
@@ -64,14 +72,27 @@ interface PreparedCall {
  */
 export function idempotentFetch(options: IdempotentFetchOptions = {}): IdempotentFetch {
   const { header = 'Idempotency-Key', quote = false, keyAgeMsMax = 86_400_000, keys = memoryKeys() } = options
-  if (!(keyAgeMsMax > 0)) throw new ClientError('ONCELY_CONFIGURATION', `keyAgeMsMax is ${String(keyAgeMsMax)}; it must be more than 0.`)
+  if (typeof keyAgeMsMax === 'number' && !(keyAgeMsMax > 0)) {
+    throw new ClientError('ONCELY_CONFIGURATION', `keyAgeMsMax is ${keyAgeMsMax}; it must be more than 0.`)
+  }
   const retry = checkRetry(options.retry)
   const send = options.fetch ?? ((input, init) => fetch(input, init))
   const platform = { ...clientPlatform, ...options.platform }
-  const settings: Settings = { send, keys, keyAgeMsMax, retry, header, quote, platform, budget: { left: retry.budgetMax } }
+  const settings: Settings = {
+    send,
+    keys,
+    keyAgeMsMax: typeof keyAgeMsMax === 'function' ? keyAgeMsMax : () => keyAgeMsMax,
+    makeKey: options.makeKey ?? platform.uuid,
+    retry,
+    header,
+    quote,
+    platform,
+    budget: { left: retry.budgetMax },
+  }
   return async (input, init = {}) => {
     const startedMs = platform.monotonicMs()
-    return run(settings, await prepare(settings, input, init), startedMs + retry.deadlineMs)
+    const call = await prepare(settings, input, init)
+    return run(settings, call, Math.min(startedMs + retry.deadlineMs, platform.monotonicMs() + call.leftMs))
   }
 }
 
@@ -90,29 +111,35 @@ async function prepare(settings: Settings, input: PreparedCall['input'], ownInit
     )
   }
   const body = init.body ?? (request?.body ? await request.arrayBuffer() : undefined)
-  if (typeof body === 'object' && body !== null && ('getReader' in body || Symbol.asyncIterator in body)) {
+  if (typeof body === 'object' && body !== null && ('getReader' in body || 'pipe' in body || Symbol.asyncIterator in body)) {
     throw new ClientError(
       'ONCELY_BODY_NOT_REPLAYABLE',
-      'The body is a stream, which can be sent only once. Collect it first (await new Response(stream).blob()), or use plain fetch without retries.',
+      'The body is a stream, which can be sent only once. Collect it first (await new Response(stream).blob()).',
     )
   }
   const signal = init.signal ?? request?.signal
   let key = given ?? inHeader
-  if (intent !== undefined) key = await keyOfIntent(settings, intent)
-  else if (key === undefined && !['GET', 'HEAD', 'OPTIONS'].includes(method)) key = settings.platform.uuid()
+  let leftMs = Number.POSITIVE_INFINITY
+  if (intent !== undefined) [key, leftMs] = await keyOfIntent(settings, intent)
+  else if (key === undefined && !['GET', 'HEAD', 'OPTIONS'].includes(method)) key = settings.makeKey()
   if (key !== undefined && inHeader === undefined) headers.set(settings.header, fieldValue(key, settings.quote))
-  return { input, init: { ...init, headers, ...(body === undefined ? {} : { body }) }, key, intent, signal }
+  return { input, init: { ...init, headers, ...(body === undefined ? {} : { body }) }, key, intent, signal, leftMs }
 }
 
-async function keyOfIntent({ keys, keyAgeMsMax, platform }: Settings, intent: string): Promise<string> {
+/** The key of the intent, and how long it may still be sent. A fresh one is good for any call. */
+async function keyOfIntent({ keys, keyAgeMsMax, makeKey, platform }: Settings, intent: string): Promise<[key: string, leftMs: number]> {
   if (intent === '')
     throw new ClientError('ONCELY_CONFIGURATION', 'intent is empty; name the one thing that is meant, such as "checkout 42".')
   const nowMs = platform.nowMs()
-  const { key, madeAtMs } = await keys.obtain(intent, { key: platform.uuid(), madeAtMs: nowMs })
-  if (nowMs - madeAtMs <= keyAgeMsMax) return key
+  const fresh = { key: makeKey(), madeAtMs: nowMs }
+  const { key, madeAtMs } = await keys.obtain(intent, fresh)
+  if (key === fresh.key) return [key, Number.POSITIVE_INFINITY]
+  const ageMsMax = await keyAgeMsMax()
+  const ageMs = nowMs - madeAtMs
+  if (ageMs <= ageMsMax) return [key, ageMsMax - ageMs]
   throw new ClientError(
     'ONCELY_KEY_TOO_OLD',
-    `The key of this intent is ${Math.round((nowMs - madeAtMs) / 3_600_000)} hours old, more than keyAgeMsMax (${keyAgeMsMax / 3_600_000} hours), and its outcome was never seen. Find out whether it happened, then remove it from the key store.`,
+    `The key of this intent is ${Math.round(ageMs / 3_600_000)} hours old, more than keyAgeMsMax (${ageMsMax / 3_600_000} hours), and its outcome was never seen. Find out whether it happened, then remove it from the key store.`,
   )
 }
 

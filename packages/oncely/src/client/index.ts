@@ -10,4 +10,6 @@ export {
 } from './idempotent-fetch.ts'
 export { type KeyStore, type LocalStorageKeysOptions, localStorageKeys, memoryKeys, type StoredKey, type WebStorage } from './key-store.ts'
 export type { ClientPlatform } from './platform.ts'
+export { publishedRetention } from './published-retention.ts'
 export type { RetryOptions } from './retry.ts'
+export { timeOrderedKeys } from './time-ordered-keys.ts'

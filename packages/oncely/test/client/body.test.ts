@@ -23,6 +23,7 @@ describe('a body (R59)', () => {
   test.each([
     ['a stream', () => new Blob(['x']).stream()],
     ['an iterable that is read once', async function* () {}],
+    ['a stream of the old kind, which is piped once', () => ({ pipe: () => {} })],
   ])('that is %s is refused before anything is sent', async (_, make) => {
     server.plan(created)
     const init = { method: 'POST', body: make(), duplex: 'half' } as unknown as RequestInit

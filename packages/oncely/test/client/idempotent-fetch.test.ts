@@ -50,8 +50,15 @@ describe('the key (R57)', () => {
   test('is random and a UUID by default', async () => {
     server.plan(created)
     const { idempotency } = await idempotentFetch()(server.url, post)
-    expect(idempotency.key).toMatch(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/)
+    expect(idempotency.key).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
     expect(keysSeen()).toEqual([idempotency.key])
+  })
+
+  test('comes from the maker that is given', async () => {
+    server.plan(created)
+    await client({ makeKey: () => 'made' })(server.url, post)
+    await client({ makeKey: () => 'made too' })(server.url, { ...post, intent: 'cart 1' }).catch(() => {})
+    expect(keysSeen()).toEqual(['made'])
   })
 
   test('of one call is not seen in the next (R60)', async () => {
