@@ -16,7 +16,7 @@ import { root } from './tools.mjs'
  * @property {string} [unavailable] why it runs nowhere yet
  */
 
-const onPostgres = /^(store\/postgres|transaction\/pg|process\/postgres)/
+const onPostgres = /^(store\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres)/
 const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
 
 /** @type {readonly Lane[]} */

@@ -120,7 +120,8 @@ function journalEntry(migration: Migration): string {
 }
 
 function lockStatement(place: SqlPlace): string {
-  return `SELECT pg_advisory_xact_lock(hashtextextended('oncely migrations ${place.schema}.${place.prefix}', 0))`
+  // Not in the list of columns: Prisma cannot read the type of what the lock answers.
+  return `SELECT FROM pg_advisory_xact_lock(hashtextextended('oncely migrations ${place.schema}.${place.prefix}', 0))`
 }
 
 function fail(error: unknown, place: SqlPlace): unknown {

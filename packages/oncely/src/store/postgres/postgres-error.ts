@@ -135,11 +135,12 @@ export function schemaMissing(place: SqlPlace, cause: unknown): StoreSchemaMisma
 
 /**
  * Walks the wrappers that data layers put around the driver's error, at most ten deep. A code counts only in the server's form,
- * and never when the operating system gave it (EPIPE has five letters, too) or Prisma (whose P2010 wraps the server's in `meta`).
+ * and never when the operating system gave it (EPIPE has five letters, too) or Prisma (whose P2010 wraps the server's in `meta`,
+ * where a driver adapter calls it `originalCode` and the constraint `{ index }`).
  */
 export function errorFacts(error: unknown): ErrorFacts {
   for (const found of chain(error)) {
-    const { code, constraint, constraint_name, table, table_name, syscall, errno, clientVersion } = found
+    const { originalCode, code = originalCode, constraint, constraint_name, table, table_name, syscall, errno, clientVersion } = found
     if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) continue
     if (syscall !== undefined || typeof errno === 'number' || (clientVersion !== undefined && code.startsWith('P'))) continue
     return { sqlState: code, constraint: named(constraint ?? constraint_name), table: named(table ?? table_name) }
@@ -148,6 +149,7 @@ export function errorFacts(error: unknown): ErrorFacts {
 }
 
 function named(value: unknown): string | undefined {
+  if (typeof value === 'object' && value !== null) return named((value as Record<string, unknown>)['index'])
   return typeof value === 'string' ? value : undefined
 }
 
@@ -163,9 +165,9 @@ function chain(error: unknown): readonly Readonly<Record<string, unknown>>[] {
   while (waiting.length > 0 && found.length < 10) {
     const next = waiting.shift()
     if (typeof next !== 'object' || next === null || found.includes(next as Record<string, unknown>)) continue
-    const { cause, meta, driverError, errors } = next as Record<string, unknown>
+    const { cause, meta, driverAdapterError, driverError, errors } = next as Record<string, unknown>
     found.push(next as Record<string, unknown>)
-    waiting.push(cause, meta, driverError, ...(Array.isArray(errors) ? errors : []))
+    waiting.push(cause, meta, driverAdapterError, driverError, ...(Array.isArray(errors) ? errors : []))
   }
   return found
 }

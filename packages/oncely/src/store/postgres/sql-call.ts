@@ -10,6 +10,8 @@ export interface SqlArgument {
 export interface SqlCall {
   /** With literals that we produced, to ride in a message with BEGIN or COMMIT. */
   readonly literal: string
+  /** The same as one more column of another SELECT. */
+  readonly expression: string
   /** With parameters, for a statement of its own. */
   readonly bound: { readonly text: string; readonly values: readonly SqlValue[] }
 }
@@ -18,7 +20,7 @@ export function sqlCall(name: string, given: readonly SqlArgument[]): SqlCall {
   return new FunctionCall(name, given)
 }
 
-/** Only one of the two forms is ever asked for; a class, as an object literal with getters is made ten times as slowly. */
+/** Only one of the forms is ever asked for; a class, as an object literal with getters is made ten times as slowly. */
 class FunctionCall implements SqlCall {
   readonly #name: string
   readonly #given: readonly SqlArgument[]
@@ -29,9 +31,13 @@ class FunctionCall implements SqlCall {
   }
 
   get literal(): string {
+    return `SELECT ${this.expression}`
+  }
+
+  get expression(): string {
     let list = ''
     for (const { literal } of this.#given) list += list === '' ? literal : `, ${literal}`
-    return `SELECT ${this.#name}(${list}) AS answer`
+    return `${this.#name}(${list}) AS answer`
   }
 
   get bound(): SqlCall['bound'] {

@@ -54,13 +54,12 @@ export class Transact<Tx, R> {
 
   async run(): Promise<TransactionResult<R>> {
     const { isolation, lockTimeoutMs, idleTimeoutMs } = this.#options
-    const statements = [
-      `SET LOCAL lock_timeout = ${timeout(lockTimeoutMs)}`,
-      `SET LOCAL idle_in_transaction_session_timeout = ${timeout(idleTimeoutMs)}`,
-    ]
+    // One statement, because some data layers show the rows of a message only when it has one.
+    const settings = `SELECT set_config('lock_timeout', '${timeout(lockTimeoutMs)}', true), set_config('idle_in_transaction_session_timeout', '${timeout(idleTimeoutMs)}', true)`
+    let statements = [settings]
     if (this.#request !== undefined) {
       const ids = await this.#functions.dictionaryIds(this.#request)
-      statements.push(this.#functions.claim(this.#request, ids, true, undefined).literal)
+      statements = [`${settings}, ${this.#functions.claim(this.#request, ids, true, undefined).expression}`]
     }
     let closed: SqlClosed<Ended<R>>
     try {

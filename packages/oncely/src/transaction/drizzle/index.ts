@@ -1,0 +1,1 @@
+export { type DrizzleClient, type DrizzleDatabase, type DrizzleExecutor, type DrizzleTx, fromDrizzle } from './drizzle-layer.ts'

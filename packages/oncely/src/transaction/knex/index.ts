@@ -1,0 +1,1 @@
+export { fromKnex, type KnexDatabase, type KnexExecutor, type KnexTx } from './knex-layer.ts'

@@ -1,0 +1,1 @@
+export { fromTypeOrm, type TypeOrmDataSource, type TypeOrmManager, type TypeOrmQueryRunner, type TypeOrmTx } from './typeorm-layer.ts'
