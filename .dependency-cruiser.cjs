@@ -17,7 +17,7 @@ const layers = {
   region: ['core'],
   client: ['core'],
   observe: ['core'],
-  adapter: ['core', 'http'],
+  adapter: ['core', 'http', 'client'],
   consumer: ['core', 'inbox'],
   webhook: ['core', 'http'],
   schedule: ['core'],
@@ -40,6 +40,7 @@ const vendorHomes = {
   mysql2: 'store/mysql|transaction/mysql2',
   pg: 'store/postgres|transaction/pg|lock/postgres',
   'structured-headers': 'http',
+  undici: 'adapter/undici',
 }
 
 const npmTypes = ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-bundled', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined']
@@ -90,8 +91,8 @@ module.exports = {
     ),
     rule(
       'portable-folders-without-node',
-      'core and client run in browsers and at the edge.',
-      { path: `${source}(core|client)/` },
+      'core and client run in browsers and at the edge; client/file is an entry of its own, for Node.',
+      { path: `${source}(core|client)/`, pathNot: `${source}client/file/` },
       { dependencyTypes: ['core'] },
     ),
     rule(

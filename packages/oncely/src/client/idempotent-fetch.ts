@@ -111,7 +111,7 @@ async function prepare(settings: Settings, input: PreparedCall['input'], ownInit
     )
   }
   const body = init.body ?? (request?.body ? await request.arrayBuffer() : undefined)
-  if (typeof body === 'object' && body !== null && ('getReader' in body || 'pipe' in body || Symbol.asyncIterator in body)) {
+  if (typeof body === 'object' && body !== null && ['getReader', 'pipe', 'next', Symbol.asyncIterator].some((name) => name in body)) {
     throw new ClientError(
       'ONCELY_BODY_NOT_REPLAYABLE',
       'The body is a stream, which can be sent only once. Collect it first (await new Response(stream).blob()).',

@@ -7,6 +7,8 @@ import type { ClientPlatform } from '../../src/client/platform.ts'
 export interface TestPlatform {
   readonly platform: ClientPlatform
   readonly fetch: typeof globalThis.fetch
+  /** For what sends without `fetch`: the timer set last is the attempt's own. */
+  sending(): void
   /** The pauses so far, in milliseconds. */
   readonly pausesMs: number[]
   /** Lets no further pause end; resolves when the next one begins. */
@@ -57,12 +59,16 @@ export function testPlatform(): TestPlatform {
     fraction: () => fraction,
     uuid: () => `key-${++keys}`,
   }
+  const sending = (): void => {
+    if (newest !== undefined && pauses.delete(newest)) attempts.add(newest)
+  }
   return {
     platform,
     fetch: (input, init) => {
-      if (newest !== undefined && pauses.delete(newest)) attempts.add(newest)
+      sending()
       return globalThis.fetch(input, init)
     },
+    sending,
     pausesMs,
     holdPauses: () =>
       new Promise((resolve) => {

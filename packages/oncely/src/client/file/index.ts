@@ -1,0 +1,1 @@
+export { type FileKeysOptions, fileKeys } from './file-keys.ts'

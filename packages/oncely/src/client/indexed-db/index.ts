@@ -1,0 +1,1 @@
+export { type IndexedDatabaseFactory, type IndexedDatabaseKeysOptions, indexedDatabaseKeys } from './indexed-database-keys.ts'
