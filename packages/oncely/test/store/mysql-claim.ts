@@ -31,11 +31,11 @@ export function newId(): Uint8Array {
   return new Uint8Array(randomBytes(32))
 }
 
-export function sha256(text: string): Uint8Array {
+function sha256(text: string): Uint8Array {
   return nodeHasher.sha256(new TextEncoder().encode(text))
 }
 
-export function payload(text: string): ClaimFingerprint {
+function payload(text: string): ClaimFingerprint {
   const plain = sha256(text)
   return { version: 1, plain, keyed: [{ keyId: 0, digest: plain }] }
 }
