@@ -171,14 +171,12 @@ function problemsByStatus(definition: OperationDefinition): ReadonlyMap<string, 
   return byStatus
 }
 
-function possible(name: ProblemName, { phase, policy, input }: OperationDefinition): boolean {
+function possible(name: ProblemName, { phase, input }: OperationDefinition): boolean {
   switch (name) {
     case 'key-missing':
       return phase === 'enforce'
     case 'input-invalid':
       return input !== undefined
-    case 'unavailable':
-      return policy.onStoreDown === 'closed'
     // For routes whose key is in a signed message, which have no Idempotency-Key.
     case 'signature-invalid':
       return false

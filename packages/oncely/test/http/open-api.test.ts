@@ -100,7 +100,7 @@ describe('an OpenAPI document', () => {
     // The document's own 409 is a reference, and is left alone.
     expect(typesOf(pay).sort()).toEqual(expected('https://a.example/p/', ['input-invalid', 'signature-invalid'], [409]).sort())
     expect(typesOf(ping).sort()).toEqual(
-      expected('https://oncely.dev/problems/', ['key-missing', 'input-invalid', 'signature-invalid', 'unavailable']).sort(),
+      expected('https://oncely.dev/problems/', ['key-missing', 'input-invalid', 'signature-invalid']).sort(),
     )
     expect(typesOf(operation('/watched', 'put'))).toEqual([])
     expect(pay.responses['409']).toEqual({ $ref: '#/components/responses/Conflict' })
