@@ -1,0 +1,1 @@
+export { type IdempotentDispatchOptions, idempotentDispatch, type UndiciCall, type UndiciContext } from './idempotent-dispatch.ts'
