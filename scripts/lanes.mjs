@@ -33,6 +33,7 @@ export const lanes = [
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\//] },
   { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },
   { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres|mysql)/] },
+  { name: 'browser', about: 'the client in a real browser, across origins and reloads', needs: ['chromium'], tests: [/^browser\//] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },
   { name: 'planted', about: 'planted bugs that the tests must see', tests: [/^planted\//] },
   { name: 'demo', about: 'the demo, from start to end', program: 'examples/.build/demo/main.js' },

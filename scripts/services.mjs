@@ -12,6 +12,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { chromium } from './services/chromium.mjs'
 import { homes, isAlive } from './services/host.mjs'
 import { mariadb } from './services/mariadb.mjs'
 import { postgres } from './services/postgres.mjs'
@@ -25,13 +26,13 @@ import { root } from './tools.mjs'
  * @property {string} variable the environment variable through which tests get its URL
  * @property {readonly string[]} debianPackages
  * @property {() => string | undefined} find where it is installed
- * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} start
- * @property {NodeJS.Signals} stopSignal what asks it to end without waiting for its clients
+ * @property {NodeJS.Signals} [stopSignal] what asks it to end without waiting for its clients; default SIGTERM
+ * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} [start] absent for a program that tests start themselves
  * @property {(place: string) => number | undefined} processOf the process that serves a folder, to end what a killed runner left
  */
 
 /** @type {readonly Service[]} */
-const services = [postgres, mariadb]
+const services = [postgres, mariadb, chromium]
 
 const stateFolder = join(root, '.cache/services')
 
@@ -58,6 +59,10 @@ export async function startServices(names) {
     if (service.find() === undefined) {
       const reason = `${service.title} is not installed; run \`npm run services:install\` (Debian, as root) or set ${service.variable}`
       reached[service.name] = { reason }
+      continue
+    }
+    if (service.start === undefined) {
+      reached[service.name] = { url: service.find() ?? '' }
       continue
     }
     try {
@@ -117,7 +122,7 @@ function removeLeftovers() {
       const [, name, runner] = /^([a-z]+)-(\d+)$/.exec(folder) ?? []
       if (name === undefined || isAlive(Number(runner))) continue
       const place = join(home, folder)
-      const server = named(name).processOf(place)
+      const server = services.find((known) => known.name === name)?.processOf(place)
       if (server !== undefined && isAlive(server, place)) process.kill(server, 'SIGKILL')
       rmSync(place, { recursive: true, force: true })
     }
@@ -138,6 +143,7 @@ function runningDetached(service) {
 
 /** @param {Service} service */
 async function startDetached(service) {
+  if (service.start === undefined) return console.log(`${service.name}: nothing to start; tests start it themselves`)
   const running = runningDetached(service)
   if (running !== undefined) return console.log(`${service.name}: already runs, ${service.variable}=${running.url}`)
   const { url, pid, place } = await service.start({ instance: service.name, detached: true })
