@@ -86,6 +86,17 @@ describe('a wrapped error', () => {
     )
   })
 
+  test('is read as a driver adapter of Prisma says it', () => {
+    const told = (cause: object) => ({ code: 'P2010', clientVersion: '7', meta: { driverAdapterError: new Error('adapter', { cause }) } })
+    expect(meaningOf(told({ originalCode: '40P01', kind: 'TransactionWriteConflict' }), place)).toBe('retry')
+    const ours = { originalCode: '23505', kind: 'UniqueConstraintViolation', constraint: { index: `${place.prefix}keys_pkey` } }
+    expect(meaningOf(told(ours), place)).toBe('retry')
+    expect(meaningOf(told({ ...ours, constraint: { fields: ['id'] } }), place)).toBe('theirs')
+    expect(meaningOf(told({ kind: 'DatabaseNotReachable' }), place)).toBe('unavailable')
+    expect(storeError(told({ kind: 'DatabaseNotReachable' }), place, 'a claim')).toMatchObject({ applied: 'no' })
+    expect(storeError(told({ kind: 'ConnectionClosed' }), place, 'a claim')).toMatchObject({ applied: 'unknown' })
+  })
+
   test('is read ten deep, and a circle ends', () => {
     const deep = (depth: number): Error => (depth === 0 ? said('40001') : new Error('wrapped', { cause: deep(depth - 1) }))
     expect(errorFacts(deep(9)).sqlState).toBe('40001')

@@ -48,11 +48,11 @@ const meanings: Readonly<Record<string, ErrorMeaning>> = {
 
 /** Refused while connecting, or before anything was sent: surely not applied. */
 const neverSent =
-  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH)$|timeout exceeded when trying to connect|after calling end on the pool|^Client was closed|not queryable/
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|DatabaseNotReachable)$|^Unable to start a transaction in|timeout exceeded when trying to connect|after calling end on the pool|^Client was closed|not queryable/
 
 /** The connection went away, or the driver stopped waiting: these errors carry no code of the server. */
 const lost =
-  /^(ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED|CONNECTION_(CLOSED|ENDED|DESTROYED)|CONNECT_TIMEOUT)$|connection (terminated|closed|ended|error)|terminating connection|read timeout|query timeout|socket hang up/i
+  /^(ECONNRESET|EPIPE|ETIMEDOUT|ECONNABORTED|CONNECTION_(CLOSED|ENDED|DESTROYED)|CONNECT_TIMEOUT|ConnectionClosed|SocketTimeout)$|connection (terminated|closed|ended|error)|terminating connection|read timeout|query timeout|socket hang up/i
 
 export function meaningOf(error: unknown, place: SqlPlace): ErrorMeaning {
   const { sqlState, constraint, table } = errorFacts(error)
@@ -154,8 +154,9 @@ function named(value: unknown): string | undefined {
 }
 
 function describes(error: unknown, pattern: RegExp): boolean {
-  return chain(error).some(
-    ({ code, message }) => (typeof code === 'string' && pattern.test(code)) || (typeof message === 'string' && pattern.test(message)),
+  // `kind` is how a driver adapter of Prisma names what its driver said.
+  return chain(error).some(({ code, kind, message }) =>
+    [code, kind, message].some((word) => typeof word === 'string' && pattern.test(word)),
   )
 }
 

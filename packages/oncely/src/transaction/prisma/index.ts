@@ -1,0 +1,1 @@
+export { fromPrisma, type PrismaDatabase, type PrismaExecutor, type PrismaOptions, type PrismaTx } from './prisma-layer.ts'
