@@ -33,14 +33,20 @@ const vendorHomes = {
   '@modelcontextprotocol/sdk': 'adapter/mcp',
   '@nestjs/common': 'adapter/nest',
   '@photostructure/sqlite': 'store/sqlite',
+  '@prisma/client': 'transaction/prisma',
+  'drizzle-orm': 'transaction/drizzle',
   express: 'adapter/express',
   fastify: 'adapter/fastify',
   hono: 'adapter/hono',
+  knex: 'transaction/knex',
   koa: 'adapter/koa',
   mysql2: 'store/mysql|transaction/mysql2',
+  kysely: 'transaction/kysely',
   pg: 'store/postgres|transaction/pg|lock/postgres',
+  postgres: 'transaction/postgres-js|transaction/drizzle',
   'structured-headers': 'http',
   undici: 'adapter/undici',
+  typeorm: 'transaction/typeorm',
 }
 
 const npmTypes = ['npm', 'npm-dev', 'npm-optional', 'npm-peer', 'npm-bundled', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined']

@@ -71,6 +71,12 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['vendor-modelcontextprotocol-sdk', 'adapter/koa/names-mcp.ts', '@modelcontextprotocol/sdk'],
   ['vendor-nestjs-common', 'adapter/koa/names-nest.ts', '@nestjs/common'],
   ['vendor-undici', 'adapter/node/names-undici.ts', 'undici'],
+  ['vendor-prisma-client', 'transaction/knex/names-prisma.ts', '@prisma/client'],
+  ['vendor-drizzle-orm', 'transaction/knex/names-drizzle.ts', 'drizzle-orm'],
+  ['vendor-knex', 'transaction/kysely/names-knex.ts', 'knex'],
+  ['vendor-kysely', 'transaction/knex/names-kysely.ts', 'kysely'],
+  ['vendor-postgres', 'transaction/pg/names-postgres.ts', 'postgres'],
+  ['vendor-typeorm', 'transaction/knex/names-typeorm.ts', 'typeorm'],
   ['vendor-structured-headers', 'adapter/node/parses.ts', 'structured-headers'],
   ['vendor-photostructure-sqlite', 'store/mysql/names-sqlite.ts', '@photostructure/sqlite'],
   ['vendor-unknown', 'store/redis/names-stranger.ts', 'stranger'],
@@ -89,18 +95,9 @@ const supporting: Record<string, string> = {
 }
 
 const vendors = [
-  'pg',
-  'mysql2',
-  'express',
-  'fastify',
-  'hono',
-  'koa',
-  'undici',
-  '@modelcontextprotocol/sdk',
-  '@nestjs/common',
-  'structured-headers',
-  '@photostructure/sqlite',
-  'stranger',
+  ...['pg', 'mysql2', 'postgres', 'kysely', 'drizzle-orm', 'knex', '@prisma/client', 'typeorm'],
+  ...['express', 'fastify', 'hono', 'koa', 'undici', '@modelcontextprotocol/sdk', '@nestjs/common'],
+  ...['structured-headers', '@photostructure/sqlite', 'stranger'],
 ]
 const trees: string[] = []
 
