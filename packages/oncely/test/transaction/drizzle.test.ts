@@ -22,7 +22,7 @@ describe('on pg', () => {
         close: () => pool.end(),
       }
     },
-    { extra: 2 },
+    { extra: 2, extraWithin: 2 },
   )
 })
 
@@ -38,7 +38,7 @@ describe('on postgres', () => {
         close: () => sql.end(),
       }
     },
-    { extra: 2 },
+    { extra: 2, extraWithin: 2 },
   )
 })
 

@@ -17,7 +17,7 @@ layerSuite<Knex.Transaction>(
       close: () => instance.destroy(),
     }
   },
-  { extra: 2 },
+  { extra: 2, extraWithin: 2 },
 )
 
 test("the handler gets Knex's own transaction type", () => {

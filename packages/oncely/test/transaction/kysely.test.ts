@@ -23,7 +23,7 @@ layerSuite<Transaction<Tables>>(
       close: () => kysely.destroy(),
     }
   },
-  { extra: 2 },
+  { extra: 2, extraWithin: 4 },
 )
 
 test("the handler gets Kysely's own transaction type", () => {

@@ -4,7 +4,7 @@ import { reply } from 'oncely/http'
 import { postgresStore } from 'oncely/store/postgres'
 import { describe, expect, test } from 'vitest'
 import type { SqlLayer } from '../../src/core/index.ts'
-import { commit, newId, options, outcomeOf, request } from '../store/postgres-claim.ts'
+import { acquired, commit, newId, options, outcomeOf, request } from '../store/postgres-claim.ts'
 import { effects, openPlace, type Place, serverUrl, urlOf } from '../store/postgres-fixture.ts'
 import { postgresProxy } from '../support/postgres-proxy.ts'
 
@@ -42,12 +42,14 @@ const never = (): never => {
 export interface LayerSuiteOptions {
   /** Round trips of a transaction beyond those of the same one without a record. */
   readonly extra: number
+  /** The same of `within`. */
+  readonly extraWithin: number
   /** The layer opens connections before it is used, so that it cannot be given a server that is not there. */
   readonly connectsFirst?: boolean
 }
 
 /** The cases that every data layer passes on a real server. */
-export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, connectsFirst = false }: LayerSuiteOptions): void {
+export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, extraWithin, connectsFirst = false }: LayerSuiteOptions): void {
   const open = openLayer as unknown as OpenLayer<Tx>
   const inWorld = (body: (world: World) => Promise<void>) => async () => {
     const place = await openPlace()
@@ -272,7 +274,7 @@ export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, connec
 
   describe('the wire', () => {
     test(
-      `a transaction with a record takes ${extra} round trips more than without`,
+      `a transaction with a record takes ${extra} round trips more than without, and within() ${extraWithin}`,
       inWorld(async ({ place }) => {
         const proxy = await postgresProxy(serverUrl)
         const harness = await open(proxy.url, 1)
@@ -295,6 +297,15 @@ export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, connec
         proxy.reset()
         await paid()
         expect(proxy.roundTrips.length - without).toBe(extra)
+        await store.open()
+        proxy.reset()
+        await harness.begin(async (tx) => {
+          const scope = store.within(tx)
+          const { ownership } = acquired(await scope.claim(request(newId())))
+          await work(tx)
+          await scope.complete(ownership, outcomeOf('paid'))
+        })
+        expect(proxy.roundTrips.length - without).toBe(extraWithin)
         await harness.close()
         await proxy.close()
       }),

@@ -15,7 +15,7 @@ layerSuite<TransactionSql>(
       close: () => sql.end(),
     }
   },
-  { extra: 2 },
+  { extra: 2, extraWithin: 2 },
 )
 
 test("the handler gets the driver's own transaction type", () => {

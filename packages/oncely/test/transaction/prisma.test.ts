@@ -15,7 +15,7 @@ layerSuite<PrismaTransaction>(
       close: () => prisma.$disconnect(),
     }
   },
-  { extra: 2 },
+  { extra: 2, extraWithin: 4 },
 )
 
 test("the handler gets Prisma's own transaction client type", () => {

@@ -16,7 +16,7 @@ layerSuite<EntityManager>(
       close: () => source.destroy(),
     }
   },
-  { extra: 2, connectsFirst: true },
+  { extra: 2, extraWithin: 2, connectsFirst: true },
 )
 
 test("the handler gets TypeORM's own entity manager type", () => {
