@@ -1,12 +1,16 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { ConfigurationError, createOncely, type Oncely, type PolicyName, type PolicyOptions } from 'oncely'
-import { Gateway, type GatewayOptions } from '../gateway/gateway.ts'
+import { type GatewayConfig, policyOptionsOf, readGatewayConfig } from '../config/gateway-config.ts'
+import { Gateway, type GatewayOptions, type GatewayRoute } from '../gateway/gateway.ts'
 import { principalSource } from '../gateway/principal.ts'
 import { defaultStoreUrl, namedStore } from '../store/named-store.ts'
 import { type ExitCode, exitCodes, type Surroundings } from './console.ts'
 import { wholeNumber } from './store-option.ts'
 
 interface GatewayFlags {
+  readonly config?: string
+  readonly policyOptions?: GatewayConfig['policyOptions']
+  readonly routes?: GatewayConfig['routes']
   readonly upstream?: string
   readonly principal?: string
   readonly store: string
@@ -17,9 +21,9 @@ interface GatewayFlags {
   readonly host: string
   readonly policy: string
   readonly policyOption: readonly string[]
-  readonly methods: string
+  readonly methods: string | readonly string[]
   readonly key: string
-  readonly notApplied?: string
+  readonly notApplied?: string | readonly number[]
   readonly bodyBytesMax: number
   readonly responseBytesMax: number
   readonly connectTimeoutMs: number
@@ -31,12 +35,12 @@ interface GatewayFlags {
 
 /** `gateway`: runs until it is told to stop, then drains. */
 export function gatewayCommand(surroundings: Surroundings, end: (code: ExitCode) => void): Command {
-  const { env } = surroundings
   return new Command('gateway')
     .description('runs a reverse proxy that lets each Idempotency-Key take effect once')
-    .option('--upstream <url>', 'the service behind the gateway, such as http://127.0.0.1:3000', env['ONCELY_UPSTREAM'])
-    .option('--principal <form>', 'who a key belongs to: header:NAME or anonymous; there is no default', env['ONCELY_PRINCIPAL'])
-    .option('--store <url>', 'sqlite:FILE or postgres://…', env['ONCELY_STORE'] ?? defaultStoreUrl)
+    .option('--config <file>', 'YAML or JSON; what stands on the command line or in the environment comes first')
+    .addOption(fromEnvironment('UPSTREAM', '--upstream <url>', 'the service behind the gateway, such as http://127.0.0.1:3000'))
+    .addOption(fromEnvironment('PRINCIPAL', '--principal <form>', 'who a key belongs to: header:NAME or anonymous; there is no default'))
+    .addOption(fromEnvironment('STORE', '--store <url>', 'sqlite:FILE or postgres://…').default(defaultStoreUrl))
     .option('--migrate', 'bring the schema of a PostgreSQL store up to date at the start')
     .option('--namespace <name>', 'keeps the records of this service apart from others in the same store', 'gateway')
     .option('--operation <name>', 'part of every fingerprint', 'gateway')
@@ -54,10 +58,21 @@ export function gatewayCommand(surroundings: Surroundings, end: (code: ExitCode)
     .option('--body-timeout-ms <ms>', 'longest silence inside an answer', wholeNumber, 30_000)
     .option('--request-timeout-ms <ms>', 'longest time for a client to send a request', wholeNumber, 300_000)
     .option('--drain-ms <ms>', 'longest time for what runs when the gateway is told to stop', wholeNumber, 10_000)
-    .action(async (flags: GatewayFlags) => {
-      await runGateway(flags, surroundings)
+    .action(async (flags: GatewayFlags, command: Command) => {
+      await runGateway(flags.config === undefined ? flags : withConfig(flags, readGatewayConfig(flags.config), command), surroundings)
       end(exitCodes.done)
     })
+}
+
+function fromEnvironment(name: string, flags: string, description: string): Option {
+  return new Option(flags, description).env(`ONCELY_${name}`)
+}
+
+/** The flags, and what the file says where no flag was given. */
+function withConfig(flags: GatewayFlags, config: GatewayConfig, command: Command): GatewayFlags {
+  const given = Object.entries(flags).filter(([name]) => !['default', undefined].includes(command.getOptionValueSource(name)))
+  const { $schema: _, ...values } = config
+  return { ...flags, ...values, ...Object.fromEntries(given) } as GatewayFlags
 }
 
 async function runGateway(flags: GatewayFlags, { stdout, stderr, env }: Surroundings): Promise<void> {
@@ -104,9 +119,24 @@ function gatewayOptions(flags: GatewayFlags, upstream: string, principal: string
     headersTimeoutMs,
     bodyTimeoutMs,
     requestTimeoutMs,
-    policy: [flags.policy as PolicyName, policyOptions(flags.policyOption)],
-    methods: flags.methods.split(',').map((method) => method.trim().toUpperCase()),
-    notApplied: flags.notApplied === undefined ? [] : flags.notApplied.split(',').map(statusOf),
+    policy: [flags.policy as PolicyName, { ...policyOptionsOf(flags.policyOptions), ...policyOptions(flags.policyOption) }],
+    methods: typeof flags.methods === 'string' ? flags.methods.split(',').map((method) => method.trim()) : flags.methods,
+    notApplied: typeof flags.notApplied === 'string' ? flags.notApplied.split(',').map(statusOf) : (flags.notApplied ?? []),
+    routes: (flags.routes ?? []).map((route) => routeOptions(route, flags)),
+  }
+}
+
+function routeOptions(route: NonNullable<GatewayConfig['routes']>[number], flags: GatewayFlags): GatewayRoute {
+  const { path, operation, policy, policyOptions: own, methods, key, notApplied } = route
+  // Numbers that were chosen for one preset say nothing about another.
+  const inherited = policy === undefined ? { ...policyOptionsOf(flags.policyOptions), ...policyOptions(flags.policyOption) } : {}
+  return {
+    path,
+    operation,
+    policy: [(policy ?? flags.policy) as PolicyName, { ...inherited, ...policyOptionsOf(own) }],
+    ...(methods === undefined ? {} : { methods }),
+    ...(key === undefined ? {} : { key }),
+    ...(notApplied === undefined ? {} : { notApplied }),
   }
 }
 

@@ -3,7 +3,7 @@ import { isOncelyError } from 'oncely'
 import { type ExitCode, exitCodeOf, exitCodes, type Surroundings } from './console.ts'
 import { gatewayCommand } from './gateway-command.ts'
 import { inspectCommand, resolveCommand } from './record-command.ts'
-import { doctorCommand, migrateCommand, policyCommand, sweepCommand } from './upkeep-command.ts'
+import { doctorCommand, migrateCommand, policyCommand, schemaCommand, sweepCommand } from './upkeep-command.ts'
 
 /** Runs the command line and answers its exit code; nothing is thrown. */
 export async function runCommand(options: readonly string[], surroundings: Surroundings = process): Promise<ExitCode> {
@@ -12,7 +12,16 @@ export async function runCommand(options: readonly string[], surroundings: Surro
     code = given
   }
   const program = new Command('oncely').description('Idempotency: one effect per key').showHelpAfterError('(--help lists the options)')
-  for (const make of [gatewayCommand, migrateCommand, policyCommand, inspectCommand, resolveCommand, sweepCommand, doctorCommand]) {
+  for (const make of [
+    gatewayCommand,
+    migrateCommand,
+    policyCommand,
+    inspectCommand,
+    resolveCommand,
+    sweepCommand,
+    doctorCommand,
+    schemaCommand,
+  ]) {
     program.addCommand(make(surroundings, end))
   }
   for (const command of [program, ...program.commands]) {

@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { createOncely, type Policy, type PolicyName } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
+import { gatewayConfigSchema } from '../config/gateway-config.ts'
 import { colorsOf, type ExitCode, exitCodeOf, exitCodes, jsonLine, type Surroundings, table } from './console.ts'
 import { type StoreOptions, storeCommand, wholeNumber, withStore } from './store-option.ts'
 
@@ -57,6 +58,14 @@ export function policyCommand({ stdout }: Surroundings, end: End): Command {
       else stdout.write(policies.map((policy) => table(Object.entries(policy).map(([key, value]) => [key, shown(key, value)]))).join('\n'))
       end(exitCodes.done)
     })
+}
+
+/** `schema`: what a configuration file of the gateway may say. */
+export function schemaCommand({ stdout }: Surroundings, end: End): Command {
+  return new Command('schema').description("prints the JSON Schema of the gateway's configuration file").action(() => {
+    stdout.write(`${JSON.stringify(gatewayConfigSchema(), null, 2)}\n`)
+    end(exitCodes.done)
+  })
 }
 
 function policyNamed(name: PolicyName): Policy {

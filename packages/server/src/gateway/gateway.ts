@@ -9,17 +9,12 @@ import { gatewayProblem } from './gateway-problem.ts'
 import { keyedWork } from './keyed-work.ts'
 import { passThrough } from './pass-through.ts'
 import { type PrincipalSource, principalHeader, principalSource } from './principal.ts'
+import { RouteTable } from './route-table.ts'
 import { Upstream } from './upstream.ts'
 import { passWebSocket, refuseUpgrade } from './web-socket.ts'
 
-/** What a gateway is made of. */
-export interface GatewayOptions {
-  /** The instance that keeps the records; its store's life is the caller's. */
-  readonly oncely: Oncely<never>
-  /** Origin of the service behind the gateway. */
-  readonly upstream: string
-  /** Who a key belongs to: `header:NAME` or `anonymous`. There is no default. */
-  readonly principal: string
+/** How requests are protected. */
+export interface GatewayProtection {
   /** The operation's name, part of every fingerprint. Default `gateway`. */
   readonly operation?: string
   readonly policy?: NonNullable<OperationOptions<unknown, unknown, 'lease'>['policy']>
@@ -29,6 +24,25 @@ export interface GatewayOptions {
   readonly key?: 'required' | 'optional'
   /** Statuses with which the service says that nothing happened: their key is free again. */
   readonly notApplied?: readonly number[]
+}
+
+/** The protection of some paths; what it does not say is as for all others. */
+export interface GatewayRoute extends GatewayProtection {
+  /** `/payments`, `/accounts/:id/payments`, or `/payments/*` for all below it. */
+  readonly path: string
+  readonly operation: string
+}
+
+/** What a gateway is made of. */
+export interface GatewayOptions extends GatewayProtection {
+  /** The instance that keeps the records; its store's life is the caller's. */
+  readonly oncely: Oncely<never>
+  /** Origin of the service behind the gateway. */
+  readonly upstream: string
+  /** Who a key belongs to: `header:NAME` or `anonymous`. There is no default. */
+  readonly principal: string
+  /** Paths that are protected otherwise; the first that matches counts. */
+  readonly routes?: readonly GatewayRoute[]
   readonly problemBase?: string
   /** Default 10 s. */
   readonly connectTimeoutMs?: number
@@ -46,7 +60,8 @@ export interface GatewayOptions {
 /** A reverse proxy that runs each key once: in front of any HTTP service, in any language. */
 export class Gateway {
   readonly #options: GatewayOptions
-  readonly #route: HttpRoute<never>
+  readonly #routes: RouteTable
+  readonly #problemBase: string
   readonly #upstream: Upstream
   readonly #principal: PrincipalSource
   readonly #principalHeader: string | undefined
@@ -61,17 +76,11 @@ export class Gateway {
     this.#options = options
     this.#principal = principalSource(options.principal)
     this.#principalHeader = principalHeader(options.principal)
-    const operation = options.oncely.operation(options.operation ?? 'gateway', {
-      bind: 'lease',
-      begin: 'explicit',
-      phase: options.key === 'required' ? 'enforce' : 'optional',
-      policy: options.policy ?? 'standard',
-    })
-    this.#route = new HttpRoute<never>(operation, {
-      methods: options.methods ?? ['POST', 'PATCH'],
-      outcomes: Object.fromEntries((options.notApplied ?? []).map((status) => [status, 'not-applied' satisfies HttpOutcome])),
-      ...(options.problemBase === undefined ? {} : { problemBase: options.problemBase }),
-    })
+    this.#routes = new RouteTable(
+      httpRoute(options, options),
+      (options.routes ?? []).map((route) => [route.path, httpRoute(options, { ...options, ...route })] as const),
+    )
+    this.#problemBase = this.#routes.rest.problemBase
     this.#pseudonym = `oncely-${createHash('sha256').update(`${options.oncely.namespace}\n${options.upstream}`).digest('hex').slice(0, 12)}`
     this.#upstream = new Upstream({
       url: options.upstream,
@@ -89,6 +98,8 @@ export class Gateway {
       if (this.#draining) response.setHeader('connection', 'close')
       void this.#answer(request, response).catch((error: unknown) => this.#fail(request, response, error))
     })
+    // Fields beyond a count would be dropped unseen; their size is bounded anyway.
+    this.#server.maxHeadersCount = 0
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
   }
 
@@ -145,10 +156,11 @@ export class Gateway {
       },
     }
     const upstream = this.#upstream
-    const work = keyedWork(this.#route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
-    const answer = await executeRequest(this.#route, facts, work)
+    const route = this.#routes.find(facts.route)
+    const work = keyedWork(route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
+    const answer = await executeRequest(route, facts, work)
     if (answer.kind === 'pass')
-      return passThrough({ upstream, problemBase: this.#route.problemBase, marks: answer.marks, target }, request, response)
+      return passThrough({ upstream, problemBase: this.#problemBase, marks: answer.marks, target }, request, response)
     if (response.headersSent) {
       if (answer.kind === 'ran' && answer.value.kind === 'broken') response.destroy()
       else response.end()
@@ -161,7 +173,7 @@ export class Gateway {
 
   /** The target in origin form, or why the request goes no further. */
   #checked(request: IncomingMessage): string | HttpResponse {
-    const refuse = (detail: string): HttpResponse => gatewayProblem(this.#route.problemBase, 'request-refused', detail)
+    const refuse = (detail: string): HttpResponse => gatewayProblem(this.#problemBase, 'request-refused', detail)
     const { rawHeaders } = request
     let hosts = 0
     for (let at = 0; at < rawHeaders.length; at += 2) if ((rawHeaders[at] as string).toLowerCase() === 'host') hosts++
@@ -169,7 +181,7 @@ export class Gateway {
     const stripped = strippedEndToEnd(rawHeaders, this.#principalHeader)
     if (stripped !== undefined) return refuse('The Connection field names a field that is not of this connection.')
     if (request.headers.via?.split(',').some((hop) => hop.trim().split(/\s+/)[1] === this.#pseudonym) === true)
-      return gatewayProblem(this.#route.problemBase, 'loop-detected')
+      return gatewayProblem(this.#problemBase, 'loop-detected')
     const url = request.url as string
     if (url.startsWith('/')) return url
     if (/^https?:\/\//i.test(url) && URL.canParse(url)) {
@@ -189,12 +201,12 @@ export class Gateway {
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
     const { connectTimeoutMs = 10_000 } = this.#options
-    const { problemBase } = this.#route
+    const problemBase = this.#problemBase
     passWebSocket({ upstream: this.#upstream, problemBase, connectTimeoutMs }, request, socket, head, target as string)
   }
 
   #upgradeRefusal({ method, headers }: IncomingMessage): HttpResponse | undefined {
-    const { problemBase } = this.#route
+    const problemBase = this.#problemBase
     if (this.#draining) return gatewayProblem(problemBase, 'draining')
     if (method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket') return undefined
     return gatewayProblem(problemBase, 'upgrade-unsupported')
@@ -209,15 +221,29 @@ export class Gateway {
   }
 
   #problemOf(error: unknown): HttpResponse {
-    const { problemBase } = this.#route
+    const problemBase = this.#problemBase
     if (isOncelyError(error)) {
       if (error.code === 'ONCELY_PRINCIPAL_MISSING') return gatewayProblem(problemBase, 'principal-missing')
       if (error.code === 'ONCELY_DRAINING') return gatewayProblem(problemBase, 'draining')
-      if (error.code === 'ONCELY_STORE_UNAVAILABLE') return this.#route.problem('unavailable', { retryAfterMs: 1_000 })
+      if (error.code === 'ONCELY_STORE_UNAVAILABLE') return this.#routes.rest.problem('unavailable', { retryAfterMs: 1_000 })
     }
     this.#options.onError?.(error)
     return gatewayProblem(problemBase, 'gateway-failed')
   }
+}
+
+function httpRoute({ oncely, problemBase }: GatewayOptions, protection: GatewayProtection): HttpRoute<never> {
+  const operation = oncely.operation(protection.operation ?? 'gateway', {
+    bind: 'lease',
+    begin: 'explicit',
+    phase: protection.key === 'required' ? 'enforce' : 'optional',
+    policy: protection.policy ?? 'standard',
+  })
+  return new HttpRoute<never>(operation, {
+    methods: protection.methods ?? ['POST', 'PATCH'],
+    outcomes: Object.fromEntries((protection.notApplied ?? []).map((status) => [status, 'not-applied' satisfies HttpOutcome])),
+    ...(problemBase === undefined ? {} : { problemBase }),
+  })
 }
 
 function milliseconds(name: string, value: number | undefined, preset: number): number {

@@ -68,6 +68,44 @@ describe('the gateway on the wire', () => {
     for (const name of ['x-mine', 'te', 'proxy-authorization']) expect(service.bookings[0]?.headers).not.toHaveProperty(name)
   })
 
+  test('answers without a body keep their head', async () => {
+    const service = await BookingService.start()
+    service.answer = ({ method, url }, response) => {
+      if (method === 'HEAD') response.writeHead(200, { 'content-length': '1234', etag: '"a"' }).end()
+      else response.writeHead(url === '/204' ? 204 : 304, { etag: '"b"' }).end()
+    }
+    const gateway = await GatewayProcess.start(service.url, ['--store', temporaryStore()])
+    const head = await fetch(gateway.url, { method: 'HEAD' })
+    expect([head.status, head.headers.get('content-length'), head.headers.get('etag')]).toEqual([200, '1234', '"a"'])
+    for (const status of [204, 304]) {
+      const answer = await fetch(`${gateway.url}/${status}`)
+      expect([answer.status, answer.headers.get('etag'), await answer.text()]).toEqual([status, '"b"', ''])
+    }
+  })
+
+  test('field values that are not ASCII pass as the bytes that they are, and several lines stay several', async () => {
+    const service = await BookingService.start()
+    const lines = ['set-cookie', 'a=1', 'set-cookie', 'b=2', 'x-name', Buffer.from('Zoë').toString('latin1')]
+    service.answer = (_, response) => response.writeHead(201, lines).end()
+    const gateway = await GatewayProcess.start(service.url, ['--store', temporaryStore()])
+    const { headers } = await gateway.book('key-1', { headers: { 'x-name': Buffer.from('Zoë').toString('latin1') } })
+    expect(headers.getSetCookie()).toEqual(['a=1', 'b=2'])
+    expect(Buffer.from(headers.get('x-name') ?? '', 'latin1').toString()).toBe('Zoë')
+    expect(Buffer.from(String(service.bookings[0]?.headers['x-name']), 'latin1').toString()).toBe('Zoë')
+    const replay = await gateway.book('key-1', { headers: { 'x-name': Buffer.from('Zoë').toString('latin1') } })
+    expect([replay.replayed, replay.headers.getSetCookie()]).toEqual(['true', []])
+  })
+
+  test('a request with more fields than Node counts by itself still has its key', async () => {
+    const service = await BookingService.start()
+    const gateway = await GatewayProcess.start(service.url, ['--store', temporaryStore()])
+    const many = Array.from({ length: 2_500 }, () => 'a:')
+    const text = head('Host: a', ...many, 'X-Account: acme', 'Idempotency-Key: k', 'Connection: close', 'Content-Length: 0')
+    expect(await raw(gateway.url, text)).toMatch(/^HTTP\/1\.1 201 /)
+    expect(await raw(gateway.url, text)).toContain('idempotent-replayed: true')
+    expect(service.bookings.length).toBe(1)
+  })
+
   test('a request that goes in a circle is answered 508', async () => {
     const service = await BookingService.start()
     const gateway = await GatewayProcess.start(service.url, ['--store', temporaryStore()])
