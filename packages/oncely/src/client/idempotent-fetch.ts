@@ -114,7 +114,7 @@ async function prepare(settings: Settings, input: PreparedCall['input'], ownInit
   if (typeof body === 'object' && body !== null && ['getReader', 'pipe', 'next', Symbol.asyncIterator].some((name) => name in body)) {
     throw new ClientError(
       'ONCELY_BODY_NOT_REPLAYABLE',
-      'The body is a stream, which can be sent only once. Collect it first (await new Response(stream).blob()).',
+      'The body is a stream, which can be sent only once. Collect it into a Blob first.',
     )
   }
   const signal = init.signal ?? request?.signal
