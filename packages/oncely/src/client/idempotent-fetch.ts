@@ -112,10 +112,7 @@ async function prepare(settings: Settings, input: PreparedCall['input'], ownInit
   }
   const body = init.body ?? (request?.body ? await request.arrayBuffer() : undefined)
   if (typeof body === 'object' && body !== null && ['getReader', 'pipe', 'next', Symbol.asyncIterator].some((name) => name in body)) {
-    throw new ClientError(
-      'ONCELY_BODY_NOT_REPLAYABLE',
-      'The body is a stream, which can be sent only once. Collect it into a Blob first.',
-    )
+    throw new ClientError('ONCELY_BODY_NOT_REPLAYABLE', 'The body is a stream, which can be sent only once. Collect it into a Blob first.')
   }
   const signal = init.signal ?? request?.signal
   let key = given ?? inHeader
