@@ -6,6 +6,7 @@ import { guardFailureCases } from './http/guard-failure-cases.ts'
 import { HttpWorld } from './http/http-world.ts'
 import { keyCases } from './http/key-cases.ts'
 import { outcomeCases } from './http/outcome-cases.ts'
+import { peerCases } from './http/peer-cases.ts'
 import { replayCases } from './http/replay-cases.ts'
 import { scopeCases } from './http/scope-cases.ts'
 import type { HttpStoreHarness, HttpSuiteOptions } from './http-harness.ts'
@@ -29,6 +30,7 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     ...fingerprintCases,
     ...outcomeCases,
     ...failureCases,
+    ...peerCases,
     ...(options.bind === 'lease' ? { ...leaseFailureCases, ...guardCases, ...guardFailureCases } : transactionFailureCases),
   }
   declareCases(options.test, options.skip ?? {}, cases, async (body) => {
