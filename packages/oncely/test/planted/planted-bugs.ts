@@ -220,6 +220,24 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: { file: 'store/memory.test.ts', test: 'replay: completing again with other bytes is a conflict, and the first stand' },
   },
   {
+    name: 'replay-keeps-what-is-given-once',
+    rule: 'replay',
+    bug: 'an answer that must be given once is stored and replayed',
+    caughtBy: {
+      file: 'adapter/node.test.ts',
+      test: 'R52: an answer given once leaves no bytes behind, and a retry is told where to recover',
+    },
+  },
+  {
+    name: 'expiry-lease-outlasts-retention',
+    rule: 'expiry',
+    bug: 'a lease may be as long as its answer is kept',
+    caughtBy: {
+      file: 'adapter/node.test.ts',
+      test: 'R29: the end of a lease is not the end of its answer, and no lease outlasts an answer',
+    },
+  },
+  {
     name: 'replay-compares-length',
     rule: 'replay',
     bug: 'outcomes of one length count as equal',
