@@ -5,8 +5,10 @@ import { guardCases } from './http/guard-cases.ts'
 import { guardFailureCases } from './http/guard-failure-cases.ts'
 import { HttpWorld } from './http/http-world.ts'
 import { keyCases } from './http/key-cases.ts'
+import { leaseOperatorCases, operatorCases } from './http/operator-cases.ts'
 import { outcomeCases } from './http/outcome-cases.ts'
 import { peerCases } from './http/peer-cases.ts'
+import { recordCases } from './http/record-cases.ts'
 import { replayCases } from './http/replay-cases.ts'
 import { scopeCases } from './http/scope-cases.ts'
 import type { HttpStoreHarness, HttpSuiteOptions } from './http-harness.ts'
@@ -31,7 +33,11 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     ...outcomeCases,
     ...failureCases,
     ...peerCases,
-    ...(options.bind === 'lease' ? { ...leaseFailureCases, ...guardCases, ...guardFailureCases } : transactionFailureCases),
+    ...recordCases,
+    ...operatorCases,
+    ...(options.bind === 'lease'
+      ? { ...leaseFailureCases, ...leaseOperatorCases, ...guardCases, ...guardFailureCases }
+      : transactionFailureCases),
   }
   declareCases(options.test, options.skip ?? {}, cases, async (body) => {
     const harness = (await options.open()) as HttpStoreHarness<unknown>

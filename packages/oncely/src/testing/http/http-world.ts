@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
+  type Clock,
   type Limits,
   Oncely,
   type OncelyEvent,
@@ -35,6 +36,8 @@ export interface AppOptions {
   readonly http?: GuardHttpOptions
   readonly limits?: Partial<Limits>
   readonly secrets?: OncelyOptions['secrets']
+  /** Default: the clock of this process. */
+  readonly clock?: Clock
   /** Stands between the application and its store. */
   readonly store?: (store: Store) => Store
   readonly method?: string
@@ -88,7 +91,7 @@ export class HttpWorld {
     const watchers = new Set<() => void>()
     const store = options.store?.(this.harness.store) ?? this.harness.store
     const oncely = new Oncely<unknown>(
-      { clock: nodeClock, random: nodeRandom, hasher: nodeHasher },
+      { clock: options.clock ?? nodeClock, random: nodeRandom, hasher: nodeHasher },
       {
         namespace: 'suite',
         store,

@@ -32,6 +32,11 @@ export const peerCases: HttpCases = {
   'R34: a 204 is replayed and does not run again': (world) => replaysExactly(world, () => reply(204), 204, new Uint8Array()),
   'R34: a body of JSON null is replayed and does not run again': (world) =>
     replaysExactly(world, () => reply(200, null), 200, utf8('null')),
+  'R34: a JSON string is replayed in its quotes': async (world) => {
+    const json = { 'content-type': 'application/json' }
+    await replaysExactly(world, () => reply(200, JSON.stringify('done'), json), 200, utf8('"done"'))
+  },
+  'R34: a Buffer is replayed as its bytes': (world) => replaysExactly(world, () => reply(200, Buffer.from(binary)), 200, binary),
   'R34: bytes are replayed as bytes': (world) => replaysExactly(world, () => reply(200, binary), 200, binary),
   'R43: a 402 is replayed in its own words': (world) =>
     replaysExactly(world, () => reply(402, { code: 'card_declined' }), 402, utf8('{"code":"card_declined"}')),
