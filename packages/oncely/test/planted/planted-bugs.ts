@@ -294,4 +294,22 @@ export const plantedBugs: readonly PlantedBug[] = [
       test: 'all fail, with nothing applied, when SQLite gives up their transaction',
     },
   },
+  {
+    name: 'claim-trusts-a-weak-store',
+    rule: 'claim',
+    bug: 'a store that survives less than the policy needs is used',
+    caughtBy: { file: 'adapter/node.test.ts', test: 'R46: a store that survives less than the policy needs is refused, and nothing runs' },
+  },
+  {
+    name: 'claim-replays-under-a-lost-secret',
+    rule: 'claim',
+    bug: 'a record under a lost secret counts as the same request',
+    caughtBy: { file: 'adapter/node.test.ts', test: 'R54: a node that lacks the secret of a record refuses, and runs nothing' },
+  },
+  {
+    name: 'replay-of-a-forgotten-key',
+    rule: 'replay',
+    bug: 'a process goes on replaying a key that an operator erased',
+    caughtBy: { file: 'adapter/node.test.ts', test: 'R56: a key that is forgotten is new again, and its trail says why' },
+  },
 ]
