@@ -8,7 +8,7 @@ import { keyCases } from './http/key-cases.ts'
 import { leaseOperatorCases, operatorCases } from './http/operator-cases.ts'
 import { outcomeCases } from './http/outcome-cases.ts'
 import { peerCases } from './http/peer-cases.ts'
-import { recordCases } from './http/record-cases.ts'
+import { leaseRecordCases, recordCases } from './http/record-cases.ts'
 import { replayCases } from './http/replay-cases.ts'
 import { scopeCases } from './http/scope-cases.ts'
 import type { HttpStoreHarness, HttpSuiteOptions } from './http-harness.ts'
@@ -36,7 +36,7 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     ...recordCases,
     ...operatorCases,
     ...(options.bind === 'lease'
-      ? { ...leaseFailureCases, ...leaseOperatorCases, ...guardCases, ...guardFailureCases }
+      ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases }
       : transactionFailureCases),
   }
   declareCases(options.test, options.skip ?? {}, cases, async (body) => {

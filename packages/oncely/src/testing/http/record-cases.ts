@@ -56,3 +56,22 @@ export const recordCases: HttpCases = {
     assert.equal(rotated.runs, 0)
   },
 }
+
+/** The rules of another version, put between a node and its store where a claim is a step of its own. */
+export const leaseRecordCases: HttpCases = {
+  'R54: a node with other fingerprint rules refuses, and runs nothing': async (world) => {
+    const writer = await world.start()
+    const newer = await world.start({
+      store: (store) =>
+        interposed(store, (real) => ({
+          claim: (request) => real.claim({ ...request, fingerprint: { ...request.fingerprint, version: request.fingerprint.version + 1 } }),
+        })),
+    })
+    const key = freshKey()
+    const first = await writer.post(key)
+    assert.equal(first.status, 201)
+    assert.equal((await newer.post(key)).status, 503)
+    assert.equal(newer.runs, 0)
+    assertReplay(first, await writer.post(key))
+  },
+}
