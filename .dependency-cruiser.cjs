@@ -10,7 +10,7 @@ const layers = {
   http: ['core'],
   store: ['core', 'platform'],
   transaction: ['core'],
-  lock: ['core'],
+  lock: ['core', 'platform'],
   inbox: ['core'],
   outbox: ['core'],
   step: ['core'],
@@ -126,7 +126,8 @@ module.exports = {
       { path: '^packages/server/src/' },
       {
         path: '^packages/oncely/',
-        pathNot: '^packages/oncely/(src|dist)/(index|(http|client|testing|sim|(store|transaction|adapter)/[^/]+)/index)[.](ts|js|d[.]ts)$',
+        pathNot:
+          '^packages/oncely/(src|dist)/(index|(http|client|testing|sim|(store|transaction|lock|adapter)/[^/]+)/index)[.](ts|js|d[.]ts)$',
       },
     ),
     rule('library-without-server', 'The library does not know the server.', { path: source }, { path: '^packages/server/' }),

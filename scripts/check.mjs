@@ -39,7 +39,7 @@ export async function runChecks() {
 
 /** attw does not expand wildcards, so the folders on disk are named to it. */
 function typesOptions() {
-  const folders = ['store', 'transaction', 'adapter'].flatMap((layer) => {
+  const folders = ['store', 'transaction', 'lock', 'adapter'].flatMap((layer) => {
     const folder = join(root, 'packages/oncely/src', layer)
     return existsSync(folder) ? readdirSync(folder).map((name) => `./${layer}/${name}`) : []
   })

@@ -16,7 +16,7 @@ import { root } from './tools.mjs'
  * @property {string} [unavailable] why it runs nowhere yet
  */
 
-const onPostgres = /^(store\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
+const onPostgres = /^(store\/postgres|lock\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
 const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
 
 /** @type {readonly Lane[]} */
@@ -29,7 +29,7 @@ export const lanes = [
     coverage: true,
   },
   { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },
-  { name: 'postgres', about: 'PostgreSQL store and transactions, on a real server', needs: ['postgres'], tests: [onPostgres] },
+  { name: 'postgres', about: 'PostgreSQL store, transactions and locks, on a real server', needs: ['postgres'], tests: [onPostgres] },
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\/(?!postgres)/] },
   { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },
   { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres|mysql)/] },

@@ -12,6 +12,8 @@ export type {
 } from './http-harness.ts'
 export { httpSuite } from './http-suite.ts'
 export { checkLinearizable, type HistoryOperation, type LinearizabilityVerdict, type SequentialModel } from './linearizability.ts'
+export type { LockHarness } from './lock-harness.ts'
+export { type LockSuiteOptions, lockSuite } from './lock-suite.ts'
 export { ManualClock } from './manual-clock.ts'
 export type { Skips, TestRunner } from './runner.ts'
 export type { StoreHarness, TransactionalHarness } from './store-harness.ts'

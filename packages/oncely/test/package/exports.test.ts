@@ -12,7 +12,7 @@ const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) 
   peerDependenciesMeta: Record<string, { optional?: boolean }>
 }
 
-const families = ['store', 'transaction', 'adapter'] as const
+const families = ['store', 'transaction', 'lock', 'adapter'] as const
 const members = families.flatMap((family) =>
   foldersIn(join(folder, 'src', family)).map((name) => ({ member: `${family}/${name}`, family })),
 )

@@ -1,0 +1,1 @@
+export { type PostgresLockOptions, postgresLock } from './postgres-lock.ts'
