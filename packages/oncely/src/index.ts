@@ -1,5 +1,5 @@
 import { hostname } from 'node:os'
-import { Oncely, type OncelyOptions, type Store, type TxOf } from './core/index.ts'
+import { Oncely, type OncelyOptions, type OptimisticOptions, retryOptimistic, type Store, type TxOf } from './core/index.ts'
 import { nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
 
 /**
@@ -12,6 +12,25 @@ export function createOncely<S extends Store>(options: OncelyOptions<S>): Oncely
   return new Oncely<TxOf<S>>({ clock: nodeClock, random: nodeRandom, hasher: nodeHasher }, { ...options, owner })
 }
 
+/**
+ * Runs a whole transaction again when somebody else changed its rows meanwhile: it throws `TransactionConflict` (`expectVersion` does),
+ * or an error that `isConflict` names. Each attempt must read again what it decides on, and must do nothing outside its transaction.
+ *
+ * @param transaction opens, commits or rolls back by itself; gets the number of the attempt, from 1.
+ * @throws the error of the last attempt after `attemptsMax`, and every other error at once.
+ *
+ * @example
+ * await optimistic(() => db.transaction(async (tx) => {
+ *   const { balance, version } = await read(tx, id)
+ *   const { rowCount } = await tx.query(
+ *     'UPDATE account SET balance = $1, version = version + 1 WHERE id = $2 AND version = $3', [balance - 10, id, version])
+ *   expectVersion(rowCount)
+ * }))
+ */
+export function optimistic<R>(transaction: (attempt: number) => Promise<R>, options: OptimisticOptions = {}): Promise<R> {
+  return retryOptimistic({ clock: nodeClock, random: nodeRandom }, transaction, options)
+}
+
 export {
   type AttemptContext,
   anonymous,
@@ -21,6 +40,7 @@ export {
   Draining,
   type Duration,
   type EventSink,
+  expectVersion,
   type FencingToken,
   ForeignTransaction,
   type FunctionCall,
@@ -43,6 +63,7 @@ export {
   Operation,
   type OperationDefinition,
   type OperationOptions,
+  type OptimisticOptions,
   OutcomeConflict,
   OutcomeCorrupt,
   type Phase,

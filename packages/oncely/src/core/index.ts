@@ -46,6 +46,7 @@ export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest } from './lock.ts'
 export { type BindOf, Oncely, type OncelyOptions, Operation, type Platform, type StartOptions, type TxOf } from './oncely.ts'
 export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
+export { expectVersion, type OptimisticOptions, retryOptimistic } from './optimistic.ts'
 export { type Outcome, sameBytes, sameOutcome } from './outcome.ts'
 export {
   checkPolicyBind,
