@@ -2,7 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { postgresLock } from 'oncely/lock/postgres'
 import { type LockHarness, lockSuite } from 'oncely/testing'
 import { fromPg } from 'oncely/transaction/pg'
+import { fromPostgresJs } from 'oncely/transaction/postgres-js'
 import { Pool } from 'pg'
+import postgres from 'postgres'
 import { describe, expect, test } from 'vitest'
 import type { Lock, LockProvider } from '../../src/core/index.ts'
 import { serverUrl, urlOf } from '../store/postgres-fixture.ts'
@@ -137,3 +139,24 @@ describe('what PostgreSQL cannot promise', () => {
     }),
   )
 })
+
+test(
+  'a data layer whose transactions are functions holds and frees the same locks',
+  withLocks(async ({ pool }) => {
+    const sql = postgres(serverUrl, { max: 2 })
+    const name = `layer ${randomBytes(6).toString('hex')}`
+    const [one, other] = [postgresLock(fromPostgresJs(sql)), postgresLock(fromPg(pool()))]
+    const lock = await take(one, name)
+    expect(await other.acquire(name, { waitMs: 0, leaseMs: 1_000 })).toBe('busy')
+    expect(await lock.renew()).toBe('renewed')
+    expect(await lock.release()).toBe('released')
+    expect(await (await take(other, name)).release()).toBe('released')
+    const short = await one.acquire(name, { waitMs: 0, leaseMs: 300 })
+    if (short === 'busy') throw new TypeError('the lock is free')
+    const next = await other.acquire(name, { waitMs: 10_000, leaseMs: 20_000 })
+    expect(next).not.toBe('busy')
+    expect([short.signal.aborted, await short.release()]).toEqual([true, 'lost'])
+    if (next !== 'busy') await next.release()
+    await sql.end()
+  }),
+)
