@@ -13,6 +13,7 @@ interface GatewayFlags {
   readonly routes?: GatewayConfig['routes']
   readonly upstream?: string
   readonly principal?: string
+  readonly actor?: string
   readonly store: string
   readonly migrate?: boolean
   readonly namespace: string
@@ -40,6 +41,7 @@ export function gatewayCommand(surroundings: Surroundings, end: (code: ExitCode)
     .option('--config <file>', 'YAML or JSON; what stands on the command line or in the environment comes first')
     .addOption(fromEnvironment('UPSTREAM', '--upstream <url>', 'the service behind the gateway, such as http://127.0.0.1:3000'))
     .addOption(fromEnvironment('PRINCIPAL', '--principal <form>', 'who a key belongs to: header:NAME or anonymous; there is no default'))
+    .option('--actor <form>', 'who acts for the principal: header:NAME; with replayTo=actor nobody else gets the replay')
     .addOption(fromEnvironment('STORE', '--store <url>', 'sqlite:FILE or postgres://…').default(defaultStoreUrl))
     .option('--migrate', 'bring the schema of a PostgreSQL store up to date at the start')
     .option('--namespace <name>', 'keeps the records of this service apart from others in the same store', 'gateway')
@@ -113,6 +115,7 @@ function gatewayOptions(flags: GatewayFlags, upstream: string, principal: string
   return {
     upstream,
     principal,
+    ...(flags.actor === undefined ? {} : { actor: flags.actor }),
     operation,
     key,
     connectTimeoutMs,

@@ -17,6 +17,7 @@ export interface GatewayConfig extends Protection {
   readonly $schema?: string | undefined
   readonly upstream?: string | undefined
   readonly principal?: string | undefined
+  readonly actor?: string | undefined
   readonly store?: string | undefined
   readonly migrate?: boolean | undefined
   readonly namespace?: string | undefined
@@ -83,6 +84,11 @@ const gatewayConfig: z.ZodType<GatewayConfig> = z.strictObject({
     .regex(/^(anonymous|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/)
     .optional()
     .describe('who a key belongs to: header:NAME or anonymous'),
+  actor: z
+    .string()
+    .regex(/^header:[!#$%&'*+.^_`|~0-9A-Za-z-]+$/)
+    .optional()
+    .describe('who acts for the principal: header:NAME'),
   store: z.string().min(1).optional().describe('sqlite:FILE or postgres://USER@HOST:PORT/DATABASE'),
   migrate: z.boolean().optional().describe('bring the schema of a PostgreSQL store up to date at the start'),
   namespace: z.string().min(1).max(128).optional(),

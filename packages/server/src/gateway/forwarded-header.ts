@@ -35,8 +35,8 @@ function connectionNames(headers: readonly string[]): ReadonlySet<string> {
 }
 
 /** The field that a client tries to have removed although the upstream or the gateway decides on it. */
-export function strippedEndToEnd(headers: readonly string[], principal: string | undefined): string | undefined {
-  return [...connectionNames(headers)].find((name) => endToEnd.has(name) || name === principal || name.startsWith('x-forwarded-'))
+export function strippedEndToEnd(headers: readonly string[], caller: readonly string[]): string | undefined {
+  return [...connectionNames(headers)].find((name) => endToEnd.has(name) || caller.includes(name) || name.startsWith('x-forwarded-'))
 }
 
 /** A request's end-to-end lines, names and values in turn, without what the gateway sets itself. */

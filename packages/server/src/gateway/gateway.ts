@@ -3,18 +3,32 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ConfigurationError, isOncelyError, type Oncely, type OperationOptions } from 'oncely'
-import { executeRequest, type HttpOutcome, type HttpResponse, HttpRoute, requestBody, sendResponse, targetFacts } from 'oncely/http'
+import {
+  executeRequest,
+  type HttpOptions,
+  type HttpOutcome,
+  type HttpResponse,
+  HttpRoute,
+  reply,
+  requestBody,
+  sendResponse,
+  specification,
+  specificationPath,
+  targetFacts,
+} from 'oncely/http'
 import { strippedEndToEnd } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
 import { keyedWork } from './keyed-work.ts'
 import { passThrough } from './pass-through.ts'
-import { type PrincipalSource, principalHeader, principalSource } from './principal.ts'
+import { actorSource, type HeaderSource, type PrincipalSource, principalHeader, principalSource } from './principal.ts'
 import { RouteTable } from './route-table.ts'
 import { Upstream } from './upstream.ts'
 import { passWebSocket, refuseUpgrade } from './web-socket.ts'
 
+type OperationChoices = Pick<OperationOptions<unknown, unknown, 'lease'>, 'exclude' | 'keyspace' | 'store'>
+
 /** How requests are protected. */
-export interface GatewayProtection {
+export interface GatewayProtection extends Omit<HttpOptions, 'methods' | 'problemBase'>, OperationChoices {
   /** The operation's name, part of every fingerprint. Default `gateway`. */
   readonly operation?: string
   readonly policy?: NonNullable<OperationOptions<unknown, unknown, 'lease'>['policy']>
@@ -41,6 +55,8 @@ export interface GatewayOptions extends GatewayProtection {
   readonly upstream: string
   /** Who a key belongs to: `header:NAME` or `anonymous`. There is no default. */
   readonly principal: string
+  /** Who acts for the principal: `header:NAME`. With `replayTo: 'actor'` nobody else gets the replay. */
+  readonly actor?: string
   /** Paths that are protected otherwise; the first that matches counts. */
   readonly routes?: readonly GatewayRoute[]
   readonly problemBase?: string
@@ -64,7 +80,9 @@ export class Gateway {
   readonly #problemBase: string
   readonly #upstream: Upstream
   readonly #principal: PrincipalSource
-  readonly #principalHeader: string | undefined
+  readonly #actor: HeaderSource | undefined
+  /** Fields that say who calls: a client must not have them removed. */
+  readonly #callerHeaders: readonly string[]
   readonly #pseudonym: string
   readonly #server: Server
   readonly #responses = new Set<ServerResponse>()
@@ -75,7 +93,8 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options
     this.#principal = principalSource(options.principal)
-    this.#principalHeader = principalHeader(options.principal)
+    this.#actor = options.actor === undefined ? undefined : actorSource(options.actor)
+    this.#callerHeaders = [options.principal, options.actor].flatMap((form) => (form === undefined ? [] : (principalHeader(form) ?? [])))
     this.#routes = new RouteTable(
       httpRoute(options, options),
       (options.routes ?? []).map((route) => [route.path, httpRoute(options, { ...options, ...route })] as const),
@@ -142,13 +161,18 @@ export class Gateway {
       return sendResponse(request, response, target)
     }
     const { oncely, bodyTimeoutMs = 30_000 } = this.#options
+    if (this.#publishes(request, target)) {
+      const document = specification(oncely, { problemBase: this.#problemBase })
+      return sendResponse(request, response, reply(200, document, { 'cache-control': 'public, max-age=300' }))
+    }
     const { bodyBytesMax } = oncely.limits
     const body: { bytes: Uint8Array } = { bytes: new Uint8Array(0) }
     const facts = {
       method: request.method as string,
       ...targetFacts(target),
       headers: request.rawHeaders,
-      principal: () => this.#principal(request.rawHeaders),
+      principal: () => this.#caller(request.rawHeaders),
+      actor: () => this.#actor?.(request.rawHeaders),
       body: async () => {
         const read = await requestBody(request, bodyBytesMax)
         if (read.kind === 'bytes') body.bytes = read.bytes
@@ -171,6 +195,15 @@ export class Gateway {
     sendResponse(request, response, { ...given, headers: [...given.headers, ...answer.marks] })
   }
 
+  /** The principal; none where an actor is asked for and not told, or one actor would read the answers of another. */
+  #caller(headers: readonly string[]): ReturnType<PrincipalSource> {
+    return this.#actor !== undefined && this.#actor(headers) === undefined ? undefined : this.#principal(headers)
+  }
+
+  #publishes({ method }: IncomingMessage, target: string): boolean {
+    return (method === 'GET' || method === 'HEAD') && targetFacts(target).route === specificationPath
+  }
+
   /** The target in origin form, or why the request goes no further. */
   #checked(request: IncomingMessage): string | HttpResponse {
     const refuse = (detail: string): HttpResponse => gatewayProblem(this.#problemBase, 'request-refused', detail)
@@ -178,7 +211,7 @@ export class Gateway {
     let hosts = 0
     for (let at = 0; at < rawHeaders.length; at += 2) if ((rawHeaders[at] as string).toLowerCase() === 'host') hosts++
     if (hosts > 1) return refuse('The request has more than one Host field.')
-    const stripped = strippedEndToEnd(rawHeaders, this.#principalHeader)
+    const stripped = strippedEndToEnd(rawHeaders, this.#callerHeaders)
     if (stripped !== undefined) return refuse('The Connection field names a field that is not of this connection.')
     if (request.headers.via?.split(',').some((hop) => hop.trim().split(/\s+/)[1] === this.#pseudonym) === true)
       return gatewayProblem(this.#problemBase, 'loop-detected')
@@ -233,15 +266,24 @@ export class Gateway {
 }
 
 function httpRoute({ oncely, problemBase }: GatewayOptions, protection: GatewayProtection): HttpRoute<never> {
-  const operation = oncely.operation(protection.operation ?? 'gateway', {
+  const { operation: name = 'gateway', policy = 'standard', key, notApplied = [], methods = ['POST', 'PATCH'], outcomes } = protection
+  const { exclude, keyspace, store, keySyntax, fingerprintHeaders, replayHeaders, resolution } = protection
+  const operation = oncely.operation(name, {
     bind: 'lease',
     begin: 'explicit',
-    phase: protection.key === 'required' ? 'enforce' : 'optional',
-    policy: protection.policy ?? 'standard',
+    phase: key === 'required' ? 'enforce' : 'optional',
+    policy,
+    ...(exclude === undefined ? {} : { exclude }),
+    ...(keyspace === undefined ? {} : { keyspace }),
+    ...(store === undefined ? {} : { store }),
   })
   return new HttpRoute<never>(operation, {
-    methods: protection.methods ?? ['POST', 'PATCH'],
-    outcomes: Object.fromEntries((protection.notApplied ?? []).map((status) => [status, 'not-applied' satisfies HttpOutcome])),
+    methods,
+    outcomes: { ...outcomes, ...Object.fromEntries(notApplied.map((status) => [status, 'not-applied' satisfies HttpOutcome])) },
+    ...(keySyntax === undefined ? {} : { keySyntax }),
+    ...(fingerprintHeaders === undefined ? {} : { fingerprintHeaders }),
+    ...(replayHeaders === undefined ? {} : { replayHeaders }),
+    ...(resolution === undefined ? {} : { resolution }),
     ...(problemBase === undefined ? {} : { problemBase }),
   })
 }

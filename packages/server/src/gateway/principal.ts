@@ -4,6 +4,9 @@ import { headerValues } from 'oncely/http'
 /** Who calls, told from a request's header lines; undefined where the request does not say. */
 export type PrincipalSource = (headers: readonly string[]) => string | typeof anonymous | undefined
 
+/** What one header of a request says; undefined where it is missing, empty or there twice. */
+export type HeaderSource = (headers: readonly string[]) => string | undefined
+
 /** The forms that `--principal` takes, for messages. */
 const principalForms: string = [
   '  header:NAME            a header that a trusted hop in front of the gateway sets, such as header:x-account-id',
@@ -23,8 +26,26 @@ export function principalSource(form: string | undefined): PrincipalSource {
     )
   }
   if (form === 'anonymous') return () => anonymous
+  const source = headerSource(form)
+  if (source === undefined)
+    throw new ConfigurationError(`--principal ${JSON.stringify(form)} is unknown. The forms are:\n${principalForms}`)
+  return source
+}
+
+/**
+ * Reads the form of an actor.
+ *
+ * @throws ConfigurationError for anything but `header:NAME`.
+ */
+export function actorSource(form: string): HeaderSource {
+  const source = headerSource(form)
+  if (source !== undefined) return source
+  throw new ConfigurationError(`--actor is ${JSON.stringify(form)}; write header:NAME, a header that a trusted hop in front sets.`)
+}
+
+function headerSource(form: string): HeaderSource | undefined {
   const name = /^header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)$/.exec(form)?.[1]?.toLowerCase()
-  if (name === undefined) throw new ConfigurationError(`--principal ${JSON.stringify(form)} is unknown. The forms are:\n${principalForms}`)
+  if (name === undefined) return undefined
   return (headers) => {
     const values = headerValues(headers, name)
     // Two lines are two callers: none of them is the one that was verified.

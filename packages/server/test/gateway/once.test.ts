@@ -47,6 +47,18 @@ describe('the gateway before a service', () => {
     expect((await gateways[1]!.book('race')).replayed).toBe('true')
   })
 
+  test('with --actor, the answer of one actor is not given to another, and a request that names none is refused', async () => {
+    const service = await BookingService.start()
+    const options = ['--store', temporaryStore(), '--actor', 'header:x-user', '--policy-option', 'replayTo=actor']
+    const gateway = await GatewayProcess.start(service.url, options)
+    const by = (user: string) => gateway.book('key-1', { headers: { 'x-user': user } })
+    const first = await by('ann')
+    expect([first.status, (await by('ben')).status, (await gateway.book('key-1')).status]).toEqual([201, 403, 401])
+    const again = await by('ann')
+    expect([again.status, again.replayed, again.text]).toEqual([201, 'true', first.text])
+    expect(service.bookings.length).toBe(1)
+  })
+
   test('another caller with the same key and body books for itself', async () => {
     const service = await BookingService.start()
     const gateway = await GatewayProcess.start(service.url, ['--store', temporaryStore()])
