@@ -27,6 +27,7 @@ interface GatewayFlags {
   readonly notApplied?: string | readonly number[]
   readonly bodyBytesMax: number
   readonly responseBytesMax: number
+  readonly heldBytesMax: number
   readonly connectTimeoutMs: number
   readonly headersTimeoutMs: number
   readonly bodyTimeoutMs: number
@@ -55,6 +56,7 @@ export function gatewayCommand(surroundings: Surroundings, end: (code: ExitCode)
     .option('--not-applied <statuses>', 'statuses with which the service says that nothing happened, such as 401,429')
     .option('--body-bytes-max <bytes>', 'largest body with a key', wholeNumber, 1_048_576)
     .option('--response-bytes-max <bytes>', 'largest answer that is kept', wholeNumber, 1_048_576)
+    .option('--held-bytes-max <bytes>', 'most bytes of bodies with a key that are held at once', wholeNumber, 268_435_456)
     .option('--connect-timeout-ms <ms>', 'longest wait for a connection to the service', wholeNumber, 10_000)
     .option('--headers-timeout-ms <ms>', "longest wait for the head of the service's answer", wholeNumber, 30_000)
     .option('--body-timeout-ms <ms>', 'longest silence inside an answer', wholeNumber, 30_000)
@@ -109,7 +111,7 @@ async function runGateway(flags: GatewayFlags, { stdout, stderr, env }: Surround
 }
 
 function gatewayOptions(flags: GatewayFlags, upstream: string, principal: string): Omit<GatewayOptions, 'oncely'> {
-  const { operation, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, requestTimeoutMs, key } = flags
+  const { operation, heldBytesMax, connectTimeoutMs, headersTimeoutMs, bodyTimeoutMs, requestTimeoutMs, key } = flags
   if (key !== 'required' && key !== 'optional')
     throw new ConfigurationError(`--key is ${JSON.stringify(key)}; it must be required or optional.`)
   return {
@@ -118,6 +120,7 @@ function gatewayOptions(flags: GatewayFlags, upstream: string, principal: string
     ...(flags.actor === undefined ? {} : { actor: flags.actor }),
     operation,
     key,
+    heldBytesMax,
     connectTimeoutMs,
     headersTimeoutMs,
     bodyTimeoutMs,

@@ -26,6 +26,7 @@ export interface GatewayConfig extends Protection {
   readonly routes?: readonly (Protection & { readonly path: string; readonly operation: string })[] | undefined
   readonly bodyBytesMax?: number | undefined
   readonly responseBytesMax?: number | undefined
+  readonly heldBytesMax?: number | undefined
   readonly connectTimeoutMs?: number | undefined
   readonly headersTimeoutMs?: number | undefined
   readonly bodyTimeoutMs?: number | undefined
@@ -113,6 +114,7 @@ const gatewayConfig: z.ZodType<GatewayConfig> = z.strictObject({
     .describe('the first one that matches counts; the rest is protected as said above'),
   bodyBytesMax: z.int().min(0).optional(),
   responseBytesMax: z.int().min(0).optional(),
+  heldBytesMax: z.int().min(0).optional().describe('most bytes of bodies with a key that are held at once'),
   connectTimeoutMs: milliseconds.optional(),
   headersTimeoutMs: milliseconds.optional(),
   bodyTimeoutMs: milliseconds.optional(),

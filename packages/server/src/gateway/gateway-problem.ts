@@ -11,6 +11,7 @@ export type GatewayProblemName =
   | 'upstream-timeout'
   | 'gateway-failed'
   | 'draining'
+  | 'busy'
 
 interface Kind {
   readonly status: number
@@ -55,6 +56,12 @@ const kinds: Readonly<Record<GatewayProblemName, Kind>> = {
     detail: 'The request may have taken effect. Nothing runs again under this key until that is resolved; do not send it under a new key.',
   },
   'gateway-failed': { ...again, status: 500, title: 'The gateway failed', detail: 'Repeat the request with the same key.' },
+  busy: {
+    ...again,
+    status: 503,
+    title: 'The gateway holds too many bodies',
+    detail: 'Nothing of the body was read, and the key is free. Repeat the request with the same key.',
+  },
   draining: { ...again, status: 503, title: 'The gateway is shutting down', detail: 'Repeat the request with the same key.' },
 }
 

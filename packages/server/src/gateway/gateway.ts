@@ -16,6 +16,7 @@ import {
   specificationPath,
   targetFacts,
 } from 'oncely/http'
+import { BodyBudget, BodyBudgetSpent } from './body-budget.ts'
 import { strippedEndToEnd } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
 import { keyedWork } from './keyed-work.ts'
@@ -69,6 +70,8 @@ export interface GatewayOptions extends GatewayProtection {
   /** Longest time in which a client must have sent its whole request; default 5 min. */
   readonly requestTimeoutMs?: number
   readonly connectionsMax?: number
+  /** Most bytes of bodies with a key that are held at once; beyond it 503, before the body is read. Default 256 MiB. */
+  readonly heldBytesMax?: number
   /** Hears of failures that are the gateway's own. */
   readonly onError?: (error: unknown) => void
 }
@@ -84,6 +87,7 @@ export class Gateway {
   /** Fields that say who calls: a client must not have them removed. */
   readonly #callerHeaders: readonly string[]
   readonly #pseudonym: string
+  readonly #budget: BodyBudget
   readonly #server: Server
   readonly #responses = new Set<ServerResponse>()
   readonly #sockets = new Set<Duplex>()
@@ -100,6 +104,7 @@ export class Gateway {
       (options.routes ?? []).map((route) => [route.path, httpRoute(options, { ...options, ...route })] as const),
     )
     this.#problemBase = this.#routes.rest.problemBase
+    this.#budget = new BodyBudget(options.heldBytesMax ?? 268_435_456, options.oncely.limits.bodyBytesMax)
     this.#pseudonym = `oncely-${createHash('sha256').update(`${options.oncely.namespace}\n${options.upstream}`).digest('hex').slice(0, 12)}`
     this.#upstream = new Upstream({
       url: options.upstream,
@@ -166,7 +171,7 @@ export class Gateway {
       return sendResponse(request, response, reply(200, document, { 'cache-control': 'public, max-age=300' }))
     }
     const { bodyBytesMax } = oncely.limits
-    const body: { bytes: Uint8Array } = { bytes: new Uint8Array(0) }
+    const body: { bytes: Uint8Array; free?: () => void } = { bytes: new Uint8Array(0) }
     const facts = {
       method: request.method as string,
       ...targetFacts(target),
@@ -174,6 +179,7 @@ export class Gateway {
       principal: () => this.#caller(request.rawHeaders),
       actor: () => this.#actor?.(request.rawHeaders),
       body: async () => {
+        body.free ??= this.#budget.reserve(request)
         const read = await requestBody(request, bodyBytesMax)
         if (read.kind === 'bytes') body.bytes = read.bytes
         return read
@@ -182,7 +188,7 @@ export class Gateway {
     const upstream = this.#upstream
     const route = this.#routes.find(facts.route)
     const work = keyedWork(route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
-    const answer = await executeRequest(route, facts, work)
+    const answer = await executeRequest(route, facts, work).finally(() => body.free?.())
     if (answer.kind === 'pass')
       return passThrough({ upstream, problemBase: this.#problemBase, marks: answer.marks, target }, request, response)
     if (response.headersSent) {
@@ -250,6 +256,8 @@ export class Gateway {
       response.destroy()
       return
     }
+    // A body that is not read must not be taken for the next request.
+    if (error instanceof BodyBudgetSpent) response.setHeader('connection', 'close')
     sendResponse(request, response, this.#problemOf(error))
   }
 
@@ -260,6 +268,7 @@ export class Gateway {
       if (error.code === 'ONCELY_DRAINING') return gatewayProblem(problemBase, 'draining')
       if (error.code === 'ONCELY_STORE_UNAVAILABLE') return this.#routes.rest.problem('unavailable', { retryAfterMs: 1_000 })
     }
+    if (error instanceof BodyBudgetSpent) return gatewayProblem(problemBase, 'busy')
     this.#options.onError?.(error)
     return gatewayProblem(problemBase, 'gateway-failed')
   }
