@@ -29,8 +29,8 @@ interface BodyCapture {
 const noBody: RequestBody = { kind: 'bytes', bytes: new Uint8Array(0) }
 
 /**
- * Begins to copy the body of a request that carries a key, or of any request (`all`). It consumes nothing and never waits. Call it before anything reads the
- * body, in the turn in which the request arrived.
+ * Begins to copy the body of a request that carries a key, or of any request (`all`). It consumes nothing and never waits. Call it
+ * before anything reads the body, in the turn in which the request arrived.
  */
 export function captureBody(request: IncomingMessage, bytesMax: number, all = false): void {
   const capturable = request as Capturable
