@@ -24,6 +24,9 @@ const skip: Skips = {
     'there is no abandonAfterMs: --headers-timeout-ms bounds a silent service, whether its client is there or not',
   'R28: a response that its handler destroys leaves doubt at once':
     'the client of a gateway is told: an answer that breaks off is 502 and uncertain, not a connection that breaks off too',
+  'R46: a store that survives less than the policy needs is refused, and nothing runs': 'a gateway does not even listen; tried below',
+  'R56: a key that is forgotten is new again, and its trail says why':
+    'whoever forgets is another process, and the nearest tier of the gateway may answer for up to a minute more',
 }
 
 const openMemory = async () => {
@@ -75,4 +78,16 @@ test.each(ways)('an answer of %s is replayed as it was', async (_, status, body,
   const first = await send()
   expect(first).toMatchObject({ status, body, replayed: null })
   expect(await send()).toEqual({ ...first, replayed: 'true' })
+})
+
+test('R46: a gateway does not listen over a store that survives less than its policy needs', async () => {
+  const { store } = await openMemory()
+  const gateway = new Gateway({
+    oncely: gatewayInstance({ namespace: 'weak', store }),
+    upstream: 'http://127.0.0.1:9',
+    principal: 'anonymous',
+    policy: 'standard',
+  })
+  onTestFinished(() => gateway.drain())
+  await expect(gateway.listen(0, '127.0.0.1')).rejects.toMatchObject({ code: 'ONCELY_STORE_TOO_WEAK' })
 })
