@@ -16,10 +16,11 @@ import { chromium } from './services/chromium.mjs'
 import { homes, isAlive } from './services/host.mjs'
 import { mariadb } from './services/mariadb.mjs'
 import { postgres } from './services/postgres.mjs'
+import { redis, redisCluster } from './services/redis.mjs'
 import { root } from './tools.mjs'
 
 /**
- * @typedef {{ url: string, pid: number, place: string, stop: () => Promise<void> }} Started
+ * @typedef {{ url: string, pid: number, companions?: readonly number[], place: string, stop: () => Promise<void> }} Started companions: further processes of a cluster
  * @typedef {object} Service
  * @property {string} name
  * @property {string} title what a reader calls it, with the oldest version that will do
@@ -28,11 +29,11 @@ import { root } from './tools.mjs'
  * @property {() => string | undefined} find where it is installed
  * @property {NodeJS.Signals} [stopSignal] what asks it to end without waiting for its clients; default SIGTERM
  * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} [start] absent for a program that tests start themselves
- * @property {(place: string) => number | undefined} processOf the process that serves a folder, to end what a killed runner left
+ * @property {(place: string) => number | readonly number[] | undefined} processOf what serves a folder, to end what a killed runner left
  */
 
 /** @type {readonly Service[]} */
-const services = [postgres, mariadb, chromium]
+const services = [postgres, mariadb, redis, redisCluster, chromium]
 
 const stateFolder = join(root, '.cache/services')
 
@@ -87,7 +88,7 @@ export async function stopServices() {
 
 /** For a process that is about to exit and cannot wait: its data goes with the next run. */
 export function killServices() {
-  for (const { pid } of children) if (isAlive(pid)) process.kill(pid, 'SIGQUIT')
+  for (const { pid, companions = [] } of children) for (const each of [pid, ...companions]) if (isAlive(each)) process.kill(each, 'SIGQUIT')
 }
 
 /** @param {string} name */
@@ -122,8 +123,8 @@ function removeLeftovers() {
       const [, name, runner] = /^([a-z]+)-(\d+)$/.exec(folder) ?? []
       if (name === undefined || isAlive(Number(runner))) continue
       const place = join(home, folder)
-      const server = services.find((known) => known.name === name)?.processOf(place)
-      if (server !== undefined && isAlive(server, place)) process.kill(server, 'SIGKILL')
+      const servers = services.find((known) => known.name === name)?.processOf(place) ?? []
+      for (const server of [servers].flat()) if (isAlive(server, place)) process.kill(server, 'SIGKILL')
       rmSync(place, { recursive: true, force: true })
     }
   }
@@ -134,7 +135,7 @@ function stateFile(service) {
   return join(stateFolder, `${service.name}.json`)
 }
 
-/** @param {Service} service @returns {{ url: string, pid: number, place: string } | undefined} */
+/** @param {Service} service @returns {{ url: string, pid: number, companions?: readonly number[], place: string } | undefined} */
 function runningDetached(service) {
   if (!existsSync(stateFile(service))) return
   const state = JSON.parse(readFileSync(stateFile(service), 'utf8'))
@@ -146,9 +147,9 @@ async function startDetached(service) {
   if (service.start === undefined) return console.log(`${service.name}: nothing to start; tests start it themselves`)
   const running = runningDetached(service)
   if (running !== undefined) return console.log(`${service.name}: already runs, ${service.variable}=${running.url}`)
-  const { url, pid, place } = await service.start({ instance: service.name, detached: true })
+  const { url, pid, companions, place } = await service.start({ instance: service.name, detached: true })
   mkdirSync(stateFolder, { recursive: true })
-  writeFileSync(stateFile(service), `${JSON.stringify({ url, pid, place })}\n`)
+  writeFileSync(stateFile(service), `${JSON.stringify({ url, pid, companions, place })}\n`)
   console.log(`${service.name}: ${service.variable}=${url}`)
 }
 
@@ -156,8 +157,10 @@ async function startDetached(service) {
 async function stopDetached(service) {
   const running = runningDetached(service)
   if (running === undefined) return console.log(`${service.name}: does not run`)
-  process.kill(running.pid, service.stopSignal)
-  while (isAlive(running.pid, running.place)) await delay(50)
+  for (const pid of [running.pid, ...(running.companions ?? [])]) {
+    if (isAlive(pid, running.place)) process.kill(pid, service.stopSignal)
+    while (isAlive(pid, running.place)) await delay(50)
+  }
   rmSync(stateFile(service))
   console.log(`${service.name}: stopped; its data stays in ${running.place}`)
 }

@@ -1,0 +1,9 @@
+export type {
+  IoredisClient,
+  IoredisCluster,
+  NodeRedisClient,
+  NodeRedisCluster,
+  NodeRedisSentinel,
+  RedisClient,
+} from './redis-client.ts'
+export { type RedisStoreOptions, redisStore } from './redis-store.ts'
