@@ -33,7 +33,7 @@ export const lanes = [
   { name: 'postgres', about: 'PostgreSQL store, transactions and locks, on a real server', needs: ['postgres'], tests: [onPostgres] },
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\/(?!postgres)/] },
   { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },
-  { name: 'redis', about: 'Redis store, on a real server and a real cluster', needs: ['redis', 'rediscluster'], tests: [onRedis] },
+  { name: 'redis', about: 'Redis store and cache, on a server and a cluster', needs: ['redis', 'rediscluster'], tests: [onRedis] },
   { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres|mysql|redis)/] },
   { name: 'browser', about: 'the client in a real browser, across origins and reloads', needs: ['chromium'], tests: [/^browser\//] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },

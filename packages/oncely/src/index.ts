@@ -36,6 +36,7 @@ export {
   anonymous,
   type Bind,
   BodyNotCaptured,
+  type Cache,
   ConfigurationError,
   Draining,
   type Duration,

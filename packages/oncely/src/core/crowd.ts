@@ -71,6 +71,8 @@ export class Flight {
   /** Monotonic time at which nobody may rely on this flight any more. */
   deadlineMs: number = Number.POSITIVE_INFINITY
   refusal: Refusal | undefined
+  /** The attempt that runs; empty before. */
+  attemptId = ''
   #decide: () => void = () => {}
   #settle: (shared: SharedOutcome | undefined) => void = () => {}
   readonly #end: (flight: Flight) => void
@@ -91,8 +93,9 @@ export class Flight {
     return sameBytes(this.plain, plain)
   }
 
-  run(deadlineMs: number): void {
+  run(deadlineMs: number, attemptId = ''): void {
     if (this.state === 'settled') return
+    this.attemptId = attemptId
     this.state = 'running'
     this.deadlineMs = deadlineMs
     this.#decide()

@@ -1,5 +1,6 @@
 import type { AttemptContext, Execution } from './attempt.ts'
 import type { AttemptEnd } from './attempt-end.ts'
+import type { Cache } from './cache.ts'
 import type { Clock } from './clock.ts'
 import type { EventSink, OncelyEventType } from './event.ts'
 import type { Identity, Prepared } from './preparation.ts'
@@ -12,6 +13,7 @@ export interface EngineParts extends Identity {
   readonly clock: Clock
   readonly random: Random
   readonly events: EventSink | undefined
+  readonly cache: Cache | undefined
   /** Opens the store and checks what it survives; undefined once that is done. */
   readonly ready: () => Promise<unknown> | undefined
 }

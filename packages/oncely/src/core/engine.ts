@@ -1,4 +1,5 @@
 import type { Call, Execution, SharedOutcome, Work } from './attempt.ts'
+import { CacheTier } from './cache-tier.ts'
 import { type Clock, sleep } from './clock.ts'
 import { type EncodedValue, openOutcome } from './codec.ts'
 import { Crowd, type Flight } from './crowd.ts'
@@ -27,6 +28,7 @@ export class Engine<Tx> {
   readonly duplicates: DuplicateCount
   readonly recent: RecentOutcomes
   readonly unkeyed: Unkeyed<Tx>
+  readonly cache: CacheTier | undefined
   readonly #lease: LeaseAttempt
   readonly #transaction: TransactionAttempt<Tx> | undefined
   readonly #recall: Recall
@@ -41,6 +43,7 @@ export class Engine<Tx> {
     this.recent = new RecentOutcomes(parts.clock, parts.limits)
     this.#recall = (address) => this.recent.recall(address)
     const tell = this.tell.bind(this)
+    this.cache = parts.cache === undefined ? undefined : new CacheTier({ ...parts, cache: parts.cache, tell })
     this.#lease = new LeaseAttempt(parts, tell)
     this.#transaction = isTransactional<Tx>(parts.store) ? new TransactionAttempt<Tx>(parts, parts.store, tell) : undefined
     this.unkeyed = new Unkeyed<Tx>(parts, this.#lease, this.#transaction, tell)
@@ -149,20 +152,31 @@ export class Engine<Tx> {
   }
 
   async #lead<R>(prepared: Prepared, work: Work<R, Tx>, arrivedMs: number, flight: Flight): Promise<Execution<R>> {
+    const { cache } = this
     let shared: SharedOutcome | undefined
+    const endHint = cache?.hint(prepared, flight)
     try {
-      const refusal = await this.#try(prepared, work, flight, arrivedMs, (completed) => {
+      const cached = cache === undefined ? undefined : await cache.find(prepared)
+      if (cached !== undefined) {
+        flight.refuse(cached)
+        return await this.answer(prepared, cached)
+      }
+      const step = await this.#try(prepared, work, flight, arrivedMs, (completed) => {
         shared = completed
+        cache?.publish(prepared, completed)
         this.recent.remember(
           prepared.idHex,
           { plain: flight.plain, stored: completed.outcome, summary: completed.summary },
           prepared.operation.policy,
         )
       })
-      if (refusal.kind === 'ended') return refusal.execution
-      flight.refuse(refusal.refusal)
-      return await this.answer(prepared, refusal.refusal)
+      if (step.kind === 'ended') return step.execution
+      flight.refuse(step.refusal)
+      const answer = await this.answer<R>(prepared, step.refusal)
+      cache?.publishReplay(prepared, step.refusal)
+      return answer
     } finally {
+      endHint?.()
       flight.settle(shared)
     }
   }

@@ -35,6 +35,10 @@ export type OncelyEventType =
   | 'lease-lost'
   | 'outcome-conflict'
   | 'transaction-escaped'
+  /** The cache failed several times in a row and is left alone for a while. */
+  | 'cache-down'
+  /** The cache answered a frame that nobody with the secret wrote. */
+  | 'cache-refused'
 
 /** Receives every event, in the call that caused it; it must not throw and must not wait. */
 export type EventSink = (event: OncelyEvent) => void

@@ -20,6 +20,8 @@ export interface Limits {
   readonly recentBytesMax: number
   /** Longest wait for one answer of the store. */
   readonly storeTimeoutMs: number
+  /** Longest wait for one answer of the cache; three in a row that take longer, and it is left alone for a second. */
+  readonly cacheTimeoutMs: number
   /** How long counts of duplicates are gathered before they are written. */
   readonly auditFlushMs: number
   /** Longest time `drain()` waits for what runs. */
@@ -44,6 +46,7 @@ export const limitBounds: Readonly<Record<keyof Limits, Bound>> = {
   recentOutcomesMax: { preset: 10_000, min: 0, max: 10_000_000 },
   recentBytesMax: { preset: 16_777_216, min: 0, max: 1_073_741_824 },
   storeTimeoutMs: { preset: 5_000, min: 1, max: 600_000 },
+  cacheTimeoutMs: { preset: 50, min: 1, max: 5_000 },
   auditFlushMs: { preset: 1_000, min: 1, max: 60_000 },
   drainMs: { preset: 10_000, min: 0, max: 3_600_000 },
 }

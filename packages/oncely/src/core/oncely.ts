@@ -1,4 +1,5 @@
 import type { anonymous } from './attempt.ts'
+import type { Cache } from './cache.ts'
 import type { Clock } from './clock.ts'
 import { encodeValue, sealOutcome } from './codec.ts'
 import { Engine } from './engine.ts'
@@ -23,6 +24,8 @@ export interface OncelyOptions<S extends Store = Store> {
   /** Keeps the records of one application apart from those of others in the same store; part of every record's id. */
   readonly namespace: string
   readonly store: S
+  /** A shared cache in front of the store, such as `redisCache`: never an arbiter. It needs `secrets`, which sign what lies in it. */
+  readonly cache?: Cache
   /** Keys of the fingerprints, newest first. An old one stays until every record made under it is gone. */
   readonly secrets?: readonly { readonly id: number; readonly key: Uint8Array | string }[]
   /** Default of every operation: `enforce`. */
@@ -120,6 +123,10 @@ export class Oncely<Tx> {
     this.#phase = options.phase ?? 'enforce'
     const { store, limits, namespace } = this
     const secrets = checkSecrets(options.secrets ?? [])
+    if (options.cache !== undefined && secrets.length === 0)
+      throw new ConfigurationError(
+        `The cache "${options.cache.name}" is given without secrets: whoever can write to it could make up answers. Add secrets: [{ id: 1, key }].`,
+      )
     this.#engine = new Engine<Tx>({
       ...platform,
       store,
@@ -128,6 +135,7 @@ export class Oncely<Tx> {
       secrets,
       owner: options.owner ?? '',
       events: options.events,
+      cache: options.cache,
       ready: () => (this.#checked === this.#operations.size ? undefined : this.open()),
     })
   }
@@ -156,6 +164,7 @@ export class Oncely<Tx> {
       throw error
     })
     const info = await this.#info
+    if (this.#engine.cache?.epoch.known === undefined) this.#engine.cache?.epoch.set(info.instanceId)
     const operations = [...this.#operations.values()]
     for (const { name, policy, phase } of operations) if (phase !== 'observe') checkSurvives(name, policy, this.store.name, info)
     this.#checked = operations.length
@@ -220,18 +229,27 @@ export class Oncely<Tx> {
     const verdict = decision.applied
       ? ({ applied: true, outcome: sealOutcome(encodeValue(decision.value), this.#platform.hasher) } as const)
       : ({ applied: false } as const)
-    return this.store.resolve(record.id, {
+    const answer = await this.store.resolve(record.id, {
       expected: { state: record.state, token: record.token },
       verdict,
       by: decision.by,
       reason: decision.reason,
     })
+    // Nothing but a hint of a second can lie there: an unsettled record has published no outcome.
+    await this.#engine.cache?.erase(record.id).catch(() => {})
+    return answer
   }
 
-  /** Erases a record, whatever its state; its key is new again, and its trail says who did it. */
+  /**
+   * Erases a record, whatever its state; its key is new again, and its trail says who did it.
+   *
+   * @throws StoreUnavailable also when the store erased it and the cache did not confirm; erase again then.
+   */
   async forget(id: Uint8Array, reason: string): Promise<boolean> {
     this.#engine.recent.forget(toHex(id))
-    return this.store.forget(id, { reason })
+    const erased = await this.store.forget(id, { reason })
+    await this.#engine.cache?.erase(id)
+    return erased
   }
 
   async stats(): Promise<StoreStats> {

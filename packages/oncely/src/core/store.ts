@@ -33,6 +33,8 @@ export interface Store {
   /** Removes what has outlived its own policy, in bounded batches. */
   sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer>
   stats(): Promise<StoreStats>
+  /** The `instanceId` as it is now, where reading it is cheaper than `open()`. A restore or a promotion renews it. */
+  instanceId?(): Promise<string>
   close(): Promise<void>
 }
 

@@ -125,7 +125,7 @@ export class TransactionAttempt<Tx> {
     // Counted from before the claim is sent: a process that stood still must not speak for a transaction that has ended since.
     const deadlineMs = this.#parts.clock.monotonicMs() + operation.policy.leaseMs
     const body = (tx: Tx, claim: Acquired | undefined): Promise<Ending<R>> => {
-      flight?.run(deadlineMs)
+      flight?.run(deadlineMs, attemptId)
       if (prepared !== undefined && claim !== undefined) this.#tell('claimed', prepared, claim.attempt, '')
       return this.#handle(prepared, claim, work, tx, end)
     }

@@ -64,7 +64,8 @@ describe('a write that waits for a replica', () => {
     await client.connect()
     toClose.push(() => client.destroy())
     const store = redisStore(client, { waitReplicas: 1, waitMs: 200 })
-    expect((await store.claim(claimRequest(newId()))).word).toBe('acquired')
+    const request = claimRequest(newId())
+    await until(async () => (await store.claim(request).catch(() => undefined))?.word === 'acquired')
     replica.signal('SIGSTOP')
     await expect(store.claim(claimRequest(newId()))).rejects.toMatchObject({ applied: 'unknown' })
     replica.signal('SIGCONT')
@@ -146,7 +147,11 @@ describe('a server that was', () => {
     const id = newId()
     await expect(store.claim(claimRequest(id))).rejects.toMatchObject({ message: expect.stringContaining('OOM') })
     expect(await store.read(id)).toBeUndefined()
-    expect(await store.sweep({ batchMax: 100 })).toEqual({ removed: 20 })
+    let removed = 0
+    await until(async () => {
+      removed += (await store.sweep({ batchMax: 100 })).removed
+      return removed === 20
+    })
     expect((await store.claim(claimRequest(id))).word).toBe('acquired')
   })
 
@@ -192,7 +197,7 @@ describe('the keys', () => {
     await store.open()
     const policy = { ...claimRequest(newId()).policy, retentionMs: 1, tombstoneMs: 1 }
     await store.complete(await acquire(store, newId(), { policy }), outcomeOf('paid'))
-    expect(await store.sweep({ batchMax: 10 })).toEqual({ removed: 1 })
+    await until(async () => (await store.sweep({ batchMax: 10 })).removed === 1)
     expect(((await server.command('KEYS', '*')) as string[]).filter((key) => !key.startsWith('app:'))).toEqual([])
   })
 
@@ -215,6 +220,7 @@ async function startPair(): Promise<{ readonly primary: RedisServer; readonly re
   const primary = await startServer({ 'repl-diskless-sync-delay': '0' })
   const replica = await startServer({ replicaof: `127.0.0.1 ${primary.port}` })
   await until(async () => String(await primary.command('INFO', 'replication')).includes('state=online'))
+  await until(async () => String(await replica.command('INFO', 'replication')).includes('master_link_status:up'))
   return { primary, replica }
 }
 

@@ -15,12 +15,12 @@ function missing(variable: string, service: string): never {
 }
 
 /** A client that the user would hand in, and how to close it. */
-interface Connected {
+export interface Connected {
   readonly client: RedisClient
   close(): Promise<void>
 }
 
-const clients: Readonly<Record<'ioredis' | 'redis' | 'ioredis cluster' | 'redis cluster', () => Promise<Connected>>> = {
+export const clients: Readonly<Record<'ioredis' | 'redis' | 'ioredis cluster' | 'redis cluster', () => Promise<Connected>>> = {
   ioredis: async () => {
     const client = new Redis(serverUrl)
     client.on('error', () => {})

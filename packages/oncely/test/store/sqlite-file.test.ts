@@ -150,6 +150,15 @@ describe('what the file survives', () => {
     expect(before.instanceId).not.toBe('')
   })
 
+  test('a restore told by another process is seen in the instance id', async () => {
+    const path = temporaryFile()
+    const [store, other] = [openStore({ path }), openStore({ path })]
+    const { instanceId } = await store.open()
+    expect(await store.instanceId?.()).toBe(instanceId)
+    await other.markRestored()
+    expect(await store.instanceId?.()).not.toBe(instanceId)
+  })
+
   async function acquired(store: ReturnType<typeof openStore>) {
     const answer = await store.claim(claimOf(newId()))
     if (answer.word !== 'acquired') throw new TypeError(answer.word)

@@ -77,7 +77,7 @@ export async function until(condition: () => Promise<boolean>, limitMs = 15_000)
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1')
   await once(probe, 'listening')
   const address = probe.address()

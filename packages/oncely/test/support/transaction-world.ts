@@ -109,7 +109,13 @@ function faultyTransactions(inner: SqliteStore) {
 }
 
 /** A process over a file of its own with a table of the user's; pauses between tries take no time. */
-export async function transactionWorld(options: { readonly clock?: Clock; readonly limits?: OncelyOptions['limits'] } = {}) {
+export async function transactionWorld(
+  options: {
+    readonly clock?: Clock
+    readonly limits?: OncelyOptions['limits']
+    readonly own?: Partial<Pick<OncelyOptions, 'cache' | 'secrets'>>
+  } = {},
+) {
   const clock = options.clock ?? nodeClock
   const path = temporaryFile()
   const inner = openStore({ path, clock, synchronous: 'normal' })
@@ -121,7 +127,7 @@ export async function transactionWorld(options: { readonly clock?: Clock; readon
   const start = (store: SqliteStore): Oncely<SqliteConnection> =>
     new Oncely<SqliteConnection>(
       { clock, random: { uuid: nodeRandom.uuid, fraction: () => 0 }, hasher: nodeHasher },
-      { namespace: 'test', store, limits: options.limits ?? {}, events: (event) => void events.push(event) },
+      { namespace: 'test', ...options.own, store, limits: options.limits ?? {}, events: (event) => void events.push(event) },
     )
   return {
     ...faulty,

@@ -157,6 +157,10 @@ ORDER BY at, number`
     return { records, running, uncertain, quarantined, completed, bytes: size }
   }
 
+  async instanceId(): Promise<string> {
+    return (await serverInfo(this.#procedures)).instanceId
+  }
+
   /** The pool belongs to the user, who closes it. */
   async close(): Promise<void> {}
 

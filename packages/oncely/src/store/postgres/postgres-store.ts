@@ -158,6 +158,10 @@ FROM ${this.#functions.nameOf('events')} e WHERE e.id = $1 ORDER BY e.at`
     return { records, running, uncertain, quarantined, completed, bytes: size }
   }
 
+  async instanceId(): Promise<string> {
+    return (await serverInfo(this.#functions)).instanceId
+  }
+
   /** The pool belongs to the user, who closes it. */
   async close(): Promise<void> {}
 

@@ -1,3 +1,4 @@
+export { type RedisCacheOptions, redisCache } from './redis-cache.ts'
 export type {
   IoredisClient,
   IoredisCluster,

@@ -116,11 +116,7 @@ class RedisStore implements Store {
 
   /** `open()` does it too: there is no schema but the name of the layout. */
   async migrate(): Promise<void> {
-    try {
-      await this.#instance()
-    } catch (error) {
-      throw isOncelyError(error) ? error : storeError(error, 'a migration')
-    }
+    await this.instanceId()
   }
 
   async claim(request: ClaimRequest): Promise<ClaimAnswer> {
@@ -210,6 +206,14 @@ class RedisStore implements Store {
     const sum = (index: number): number => replies.reduce<number>((total, reply) => total + numberOf(listOf(reply)[index]), 0)
     const [running, released, uncertain, quarantined, completed] = [sum(0), sum(1), sum(2), sum(3), sum(4)]
     return { records: running + released + uncertain + quarantined + completed, running, uncertain, quarantined, completed, bytes: sum(5) }
+  }
+
+  async instanceId(): Promise<string> {
+    try {
+      return await this.#instance()
+    } catch (error) {
+      throw isOncelyError(error) ? error : storeError(error, 'its instance id')
+    }
   }
 
   /** The client belongs to the user, who closes it. */

@@ -192,6 +192,11 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     return readStats((run) => file.read(run))
   }
 
+  async instanceId(): Promise<string> {
+    const { file, info } = await this.#opened()
+    return (await file.read(readInstance))?.instanceId ?? info.instanceId
+  }
+
   async close(): Promise<void> {
     this.#closed = true
     const opened = await this.#opening?.catch(() => undefined)

@@ -22,6 +22,11 @@ export const migrationCases: StoreCases = {
     assert.equal((await store.open()).instanceId, instanceId)
   },
 
+  'migration: the instance id read by itself is the one that opening tells': async ({ store }) => {
+    const { instanceId } = await store.open()
+    assert.equal((await store.instanceId?.()) ?? instanceId, instanceId)
+  },
+
   'migration: the store has a name': async ({ store }) => {
     assert.match(store.name, /^[a-z][a-z0-9-]*$/)
   },
