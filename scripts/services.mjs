@@ -27,7 +27,7 @@ import { root } from './tools.mjs'
  * @property {string} variable the environment variable through which tests get its URL
  * @property {readonly string[]} debianPackages
  * @property {() => string | undefined} find where it is installed
- * @property {NodeJS.Signals} [stopSignal] what asks it to end without waiting for its clients; default SIGTERM
+ * @property {NodeJS.Signals | undefined} [stopSignal] what asks it to end without waiting for its clients; default SIGTERM
  * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} [start] absent for a program that tests start themselves
  * @property {(place: string) => number | readonly number[] | undefined} processOf what serves a folder, to end what a killed runner left
  */

@@ -5,6 +5,7 @@ import { chownSync, mkdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { root } from '../tools.mjs'
 
 /** @typedef {{ uid?: number, gid?: number }} ServerUser */
@@ -52,6 +53,25 @@ export function placeFor(instance, user) {
     if (reached.status === 0) return place
   }
   throw new Error(`the server's user cannot reach any of ${homes().join(', ')}`)
+}
+
+/** Longest wait for servers to obey one signal. */
+const stopMsMax = 10_000
+
+/**
+ * Ends servers: an orderly signal first, a harder one for whoever does not obey.
+ * @param {readonly import('node:child_process').ChildProcess[]} servers
+ * @param {readonly NodeJS.Signals[]} signals
+ */
+export async function stopServers(servers, signals) {
+  const isRunning = (/** @type {import('node:child_process').ChildProcess} */ { exitCode, signalCode }) =>
+    exitCode === null && signalCode === null
+  for (const signal of signals) {
+    const left = servers.filter(isRunning)
+    for (const server of left) server.kill(signal)
+    const deadline = Date.now() + stopMsMax
+    while (left.some(isRunning) && Date.now() < deadline) await delay(20)
+  }
 }
 
 /** @param {number} port @returns {Promise<boolean>} */

@@ -5,13 +5,14 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync, writeFileSync
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import mysql from 'mysql2/promise'
-import { isAlive, isPortFree, placeFor, serverUser } from './host.mjs'
+import { isAlive, isPortFree, placeFor, serverUser, stopServers } from './host.mjs'
 
 const versionMin = [10, 6]
 const portFirst = 3344
 const portLast = 3444
 const startMsMax = 30_000
-const stopMsMax = 10_000
+/** From the kindest on. @type {readonly NodeJS.Signals[]} */
+const stopSignals = ['SIGTERM', 'SIGKILL']
 const usualFolders = ['/usr/sbin', '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin', '/usr/local/mysql/bin']
 
 /** @type {import('../services.mjs').Service} */
@@ -22,7 +23,7 @@ export const mariadb = {
   debianPackages: ['mariadb-server'],
   find: () => findBinaries()?.server,
   start,
-  stopSignal: 'SIGTERM',
+  stopSignal: stopSignals[0],
   processOf,
 }
 
@@ -57,8 +58,8 @@ async function start({ instance, detached }) {
     const server = launch(binaries.server, { place, port, user, detached })
     const url = `mysql://oncely@127.0.0.1:${port}/oncely`
     const answer = await untilReady(server, port)
-    if (answer === 'ready') return { url, pid: server.pid ?? 0, place, stop: () => stop(server) }
-    await stop(server)
+    if (answer === 'ready') return { url, pid: server.pid ?? 0, place, stop: () => stopServers([server], stopSignals) }
+    await stopServers([server], stopSignals)
     const log = readFileSync(join(place, 'log'), 'utf8')
     // Another server took the port between our look and its start: the next port is as good.
     if (!/Bind on TCP|already in use|Do you already have another/i.test(log)) {
@@ -127,16 +128,6 @@ async function untilReady(server, port) {
     await delay(50)
   }
   return `no answer within ${startMsMax} ms; ${last}`
-}
-
-/** An orderly shutdown first; a server that does not obey is killed. @param {import('node:child_process').ChildProcess} server */
-async function stop(server) {
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGKILL'])) {
-    if (server.exitCode !== null || server.signalCode !== null) return
-    server.kill(signal)
-    const deadline = Date.now() + stopMsMax
-    while (server.exitCode === null && server.signalCode === null && Date.now() < deadline) await delay(20)
-  }
 }
 
 /** @param {string} place */

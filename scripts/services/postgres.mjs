@@ -5,13 +5,14 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, realpathSyn
 import { delimiter, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
-import { isAlive, isPortFree, placeFor, serverUser } from './host.mjs'
+import { isAlive, isPortFree, placeFor, serverUser, stopServers } from './host.mjs'
 
 const versionMin = 15
 const portFirst = 5544
 const portLast = 5644
 const startMsMax = 30_000
-const stopMsMax = 10_000
+/** From the kindest on. @type {readonly NodeJS.Signals[]} */
+const stopSignals = ['SIGINT', 'SIGQUIT', 'SIGKILL']
 const usualFolders = ['/usr/lib/postgresql', '/opt/homebrew/opt', '/usr/local/opt', '/usr/local']
 
 /** @type {import('../services.mjs').Service} */
@@ -22,7 +23,7 @@ export const postgres = {
   debianPackages: ['postgresql'],
   find: () => findBinaries()?.folder,
   start,
-  stopSignal: 'SIGINT',
+  stopSignal: stopSignals[0],
   processOf,
 }
 
@@ -66,8 +67,8 @@ async function start({ instance, detached }) {
     const server = launch(binaries.folder, { place, data, port, user, detached })
     const url = `postgres://oncely@127.0.0.1:${port}/oncely`
     const answer = await untilReady(server, port)
-    if (answer === 'ready') return { url, pid: server.pid ?? 0, place, stop: () => stop(server) }
-    await stop(server)
+    if (answer === 'ready') return { url, pid: server.pid ?? 0, place, stop: () => stopServers([server], stopSignals) }
+    await stopServers([server], stopSignals)
     const log = readFileSync(join(place, 'log'), 'utf8')
     // Another server took the port between our look and its start: the next port is as good.
     if (!/could not bind|already in use|could not create any TCP/i.test(log)) {
@@ -127,16 +128,6 @@ async function untilReady(server, port) {
     await delay(50)
   }
   return `no answer within ${startMsMax} ms; ${last}`
-}
-
-/** Fast shutdown first; a server that does not obey is killed. @param {import('node:child_process').ChildProcess} server */
-async function stop(server) {
-  for (const signal of /** @type {const} */ (['SIGINT', 'SIGQUIT', 'SIGKILL'])) {
-    if (server.exitCode !== null || server.signalCode !== null) return
-    server.kill(signal)
-    const deadline = Date.now() + stopMsMax
-    while (server.exitCode === null && server.signalCode === null && Date.now() < deadline) await delay(20)
-  }
 }
 
 /** A lock file outlives a server that was killed; PostgreSQL refuses to start while its number belongs to another process. @param {string} data */

@@ -5,7 +5,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:f
 import { delimiter, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import { isAlive, isPortFree, placeFor } from './host.mjs'
+import { isAlive, isPortFree, placeFor, stopServers } from './host.mjs'
 
 const versionMin = 7
 const portFirst = 6444
@@ -15,7 +15,8 @@ const busOffset = 10_000
 const slots = 16_384
 const primaries = 3
 const startMsMax = 30_000
-const stopMsMax = 10_000
+/** From the kindest on. @type {readonly NodeJS.Signals[]} */
+const stopSignals = ['SIGTERM', 'SIGKILL']
 const usualFolders = ['/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
 
 /** @type {import('../services.mjs').Service} */
@@ -28,9 +29,9 @@ export const redis = {
   start: async ({ instance, detached }) => {
     const place = placeFor(instance, {})
     const { process: server, port } = await startServer(place, { detached, clustered: false })
-    return { url: `redis://127.0.0.1:${port}`, pid: server.pid ?? 0, place, stop: () => stop([server]) }
+    return { url: `redis://127.0.0.1:${port}`, pid: server.pid ?? 0, place, stop: () => stopServers([server], stopSignals) }
   },
-  stopSignal: 'SIGTERM',
+  stopSignal: stopSignals[0],
   processOf: (place) => processIn(place),
 }
 
@@ -53,10 +54,14 @@ export const redisCluster = {
       pid: first?.pid ?? 0,
       companions: others.map(({ pid }) => pid ?? 0),
       place,
-      stop: () => stop(servers.map(({ process }) => process)),
+      stop: () =>
+        stopServers(
+          servers.map(({ process }) => process),
+          stopSignals,
+        ),
     }
   },
-  stopSignal: 'SIGTERM',
+  stopSignal: stopSignals[0],
   processOf: (place) => foldersOf(place).flatMap((folder) => processIn(folder) ?? []),
 }
 
@@ -100,7 +105,7 @@ async function startServer(place, { detached, clustered }) {
     if (detached) server.unref()
     const answer = await untilReady(server, port)
     if (answer === 'ready') return { process: server, port }
-    await stop([server])
+    await stopServers([server], stopSignals)
     const said = readFileSync(join(place, 'log'), 'utf8')
     // Another server took the port between our look and its start: the next port is as good.
     if (!/already in use|could not create server/i.test(said)) {
@@ -159,16 +164,6 @@ async function withClient(port, use) {
     return await use(client)
   } finally {
     client.disconnect()
-  }
-}
-
-/** An orderly shutdown first; a server that does not obey is killed. @param {readonly import('node:child_process').ChildProcess[]} servers */
-async function stop(servers) {
-  for (const signal of /** @type {const} */ (['SIGTERM', 'SIGKILL'])) {
-    const left = servers.filter((server) => server.exitCode === null && server.signalCode === null)
-    for (const server of left) server.kill(signal)
-    const deadline = Date.now() + stopMsMax
-    while (left.some((server) => server.exitCode === null && server.signalCode === null) && Date.now() < deadline) await delay(20)
   }
 }
 

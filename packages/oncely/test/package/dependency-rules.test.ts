@@ -36,6 +36,7 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['layer-core', 'core/reaches-http.ts', '../http/index.ts'],
   ['layer-platform', 'platform/reaches-store.ts', '../store/memory/index.ts'],
   ['layer-http', 'http/past-the-door.ts', '../core/engine.ts'],
+  ['layer-sql', 'sql/reaches-store.ts', '../store/mysql/index.ts'],
   ['layer-store', 'store/redis/past-the-door.ts', '../../core/engine.ts'],
   ['layer-transaction', 'transaction/pg/reaches-store.ts', '../../store/postgres/index.ts'],
   ['layer-lock', 'lock/postgres/reaches-store.ts', '../../store/postgres/index.ts'],

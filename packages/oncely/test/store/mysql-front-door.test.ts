@@ -1,5 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, policy, refusal, request, runningTransaction } from './mysql-claim.ts'
+import {
+  acquired,
+  commit,
+  leaseRequest,
+  newId,
+  options,
+  outcomeOf,
+  policy,
+  refusal,
+  request,
+  runningTransaction,
+} from '../support/transaction-claim.ts'
 import { addEffect, begin, effects, inPlace, type Place } from './mysql-fixture.ts'
 
 const isolations = ['default', 'read-committed', 'repeatable-read', 'serializable'] as const

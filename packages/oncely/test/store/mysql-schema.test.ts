@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest'
 import { mysqlStore, printMigrations } from '../../src/store/mysql/index.ts'
 import { migrations } from '../../src/store/mysql/migrations/index.ts'
 import { fromMysql2 } from '../../src/transaction/mysql2/index.ts'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, policy, request } from './mysql-claim.ts'
+import { acquired, commit, leaseRequest, newId, options, outcomeOf, policy, request } from '../support/transaction-claim.ts'
 import { inPlace, openPlace, type Place, serverUrl } from './mysql-fixture.ts'
 
 async function complete(place: Place, id: Uint8Array = newId()): Promise<Uint8Array> {

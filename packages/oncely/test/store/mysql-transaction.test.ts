@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import type { TransactionalStore } from '../../src/core/index.ts'
 import { mysqlStore } from '../../src/store/mysql/index.ts'
 import { fromMysql2 } from '../../src/transaction/mysql2/index.ts'
-import { acquired, commit, newId, options, outcomeOf, refusal, request, runningTransaction } from './mysql-claim.ts'
+import { acquired, commit, newId, options, outcomeOf, refusal, request, runningTransaction } from '../support/transaction-claim.ts'
 import { addEffect, begin, effects, inPlace, openPlace, type Place, urlOf } from './mysql-fixture.ts'
 
 /** Two handlers that lock two rows in opposite orders: the server ends one of them, which then does `andThen`. */

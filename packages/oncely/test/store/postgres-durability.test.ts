@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { openOutcome } from '../../src/core/index.ts'
 import { nodeHasher } from '../../src/platform/index.ts'
-import { acquired, leaseRequest, newId, outcomeOf } from './postgres-claim.ts'
+import { acquired, leaseRequest, newId, outcomeOf } from '../support/transaction-claim.ts'
 import { inPlace } from './postgres-fixture.ts'
 
 describe('what the running server survives', () => {

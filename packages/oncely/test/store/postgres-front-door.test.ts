@@ -1,6 +1,16 @@
 import { describe, expect, test } from 'vitest'
 import { lockKeysOf } from '../../src/store/postgres/lock-key.ts'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, refusal, request, runningTransaction } from './postgres-claim.ts'
+import {
+  acquired,
+  commit,
+  leaseRequest,
+  newId,
+  options,
+  outcomeOf,
+  refusal,
+  request,
+  runningTransaction,
+} from '../support/transaction-claim.ts'
 import { addEffect, begin, effects, inPlace, type Place } from './postgres-fixture.ts'
 
 /** The advisory locks of a claim, as another backend would hold them. */

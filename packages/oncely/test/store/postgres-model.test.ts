@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ageOf, type ClaimRequest, type OncelyRecord, type Ownership, type RecordPolicy, transition } from '../../src/core/index.ts'
-import { leaseRequest, newId, outcomeOf, payload, policy, sha256 } from './postgres-claim.ts'
+import { leaseRequest, newId, outcomeOf, payload, policy, sha256 } from '../support/transaction-claim.ts'
 import { openPlace, type Place } from './postgres-fixture.ts'
 
 // Bounds are 7 s off the tens and time passes in tens of seconds, so that the server's own clock decides as the model does.

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { postgresStore, printMigrations } from '../../src/store/postgres/index.ts'
 import { fromPg } from '../../src/transaction/pg/index.ts'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, policy, request } from './postgres-claim.ts'
+import { acquired, commit, leaseRequest, newId, options, outcomeOf, policy, request } from '../support/transaction-claim.ts'
 import { inPlace, openPlace, type Place, serverUrl } from './postgres-fixture.ts'
 
 async function complete(place: Place, id: Uint8Array = newId()): Promise<Uint8Array> {

@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest'
 import { postgresStore } from '../../src/store/postgres/index.ts'
 import { fromPg } from '../../src/transaction/pg/index.ts'
 import { postgresProxy } from '../support/postgres-proxy.ts'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, refusal, request, runningTransaction } from './postgres-claim.ts'
+import {
+  acquired,
+  commit,
+  leaseRequest,
+  newId,
+  options,
+  outcomeOf,
+  refusal,
+  request,
+  runningTransaction,
+} from '../support/transaction-claim.ts'
 import { addEffect, begin, effects, inPlace, openPlace, type Place, serverUrl, urlOf } from './postgres-fixture.ts'
 
 describe('a transaction that the handler ends itself', () => {

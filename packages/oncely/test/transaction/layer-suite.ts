@@ -4,9 +4,9 @@ import { reply } from 'oncely/http'
 import { postgresStore } from 'oncely/store/postgres'
 import { describe, expect, test } from 'vitest'
 import type { SqlLayer } from '../../src/core/index.ts'
-import { acquired, commit, newId, options, outcomeOf, request } from '../store/postgres-claim.ts'
 import { effects, openPlace, type Place, serverUrl, urlOf } from '../store/postgres-fixture.ts'
 import { postgresProxy } from '../support/postgres-proxy.ts'
+import { acquired, commit, newId, options, outcomeOf, request } from '../support/transaction-claim.ts'
 
 /** One data layer, connected as its users connect it. */
 export interface LayerHarness<Tx> {

@@ -3,9 +3,9 @@ import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { SqlLayer, TransactionalStore } from '../../src/core/index.ts'
 import { postgresStore } from '../../src/store/postgres/index.ts'
 import { fromPg } from '../../src/transaction/pg/index.ts'
-import { acquired, commit, leaseRequest, newId, options, outcomeOf, request } from '../store/postgres-claim.ts'
 import { begin, inPlace, serverUrl } from '../store/postgres-fixture.ts'
 import { postgresProxy } from '../support/postgres-proxy.ts'
+import { acquired, commit, leaseRequest, newId, options, outcomeOf, request } from '../support/transaction-claim.ts'
 
 const work = ['SELECT 1', 'SELECT 2', 'SELECT 3']
 

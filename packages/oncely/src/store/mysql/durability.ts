@@ -1,5 +1,5 @@
 import type { StoreInfo } from '../../core/index.ts'
-import { numberOf, onlyRow, type Row, textOf } from './row.ts'
+import { numberOf, onlyRow, type Row, textOf } from '../../sql/index.ts'
 import type { StoreProcedures } from './store-procedure.ts'
 
 /** Settles the epoch of the fencing tokens, and reads what the running server promises. */

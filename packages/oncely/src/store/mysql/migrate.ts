@@ -1,8 +1,15 @@
-import { ConfigurationError, type SqlLayer, type SqlRows, StoreSchemaMismatch, StoreUnavailable, toHex } from '../../core/index.ts'
-import { nodeHasher } from '../../platform/index.ts'
-import { type Migration, migrations } from './migrations/index.ts'
+import { ConfigurationError, type SqlLayer, type SqlRows, StoreSchemaMismatch, StoreUnavailable } from '../../core/index.ts'
+import {
+  type AppliedMigration,
+  appliedMigrations,
+  checksumOf,
+  type Migration,
+  migrationsFrom,
+  missingMigrations,
+  numberOf,
+} from '../../sql/index.ts'
+import { migrations } from './migrations/index.ts'
 import { errorFacts, schemaMissing } from './mysql-error.ts'
-import { numberOf, textOf } from './row.ts'
 import { placed, quoted, type SqlPlace, sqlPlace } from './sql-name.ts'
 
 /** How long one process waits for another's migration. */
@@ -27,9 +34,8 @@ export async function migrate<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise
       try {
         await run(`SET @oncely_mode = @@SESSION.sql_mode, SESSION sql_mode = '${strictMode}'`)
         await run(journal(place))
-        const applied = appliedRows(await run(appliedStatement(place)))
-        compare(applied, place)
-        for (const migration of migrations.slice(applied.length)) {
+        const applied = appliedMigrations(await run(appliedStatement(place)))
+        for (const migration of missingMigrations(applied, migrations, tablesOf(place))) {
           for (const statement of [...migration.statements, journalEntry(migration)]) await run(placed(statement, place))
           await run('COMMIT')
         }
@@ -45,15 +51,14 @@ export async function migrate<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise
 
 /** Refuses a schema that this version does not read; one round trip. */
 export async function checkSchema<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise<void> {
-  let applied: readonly Applied[]
+  let applied: readonly AppliedMigration[]
   try {
-    applied = appliedRows(await layer.query(appliedStatement(place)))
+    applied = appliedMigrations(await layer.query(appliedStatement(place)))
   } catch (error) {
     if ([1046, 1049, 1146].includes(errorFacts(error).number ?? 0)) throw schemaMissing(place, error)
     throw error
   }
-  compare(applied, place)
-  const missing = migrations.slice(applied.length)
+  const missing = missingMigrations(applied, migrations, tablesOf(place))
   if (missing.length === 0) return
   throw new StoreSchemaMismatch(
     `The database has ${applied.length} of ${migrations.length} migrations of "${place.prefix}…"; missing: ${missing.map(({ name }) => name).join(', ')}. Run store.migrate(), or hand printMigrations() to whoever may change the schema.`,
@@ -66,10 +71,8 @@ export async function checkSchema<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Pro
  */
 export function printMigrations(options: { readonly prefix?: string; readonly from?: number } = {}): string {
   const place = sqlPlace(options.prefix ?? 'oncely_')
-  const from = options.from ?? 1
-  if (!migrations.some(({ number }) => number === from))
-    throw new ConfigurationError(`from is ${from}; migrations have the numbers 1 to ${migrations.length}.`)
-  const steps = migrations.filter(({ number }) => number >= from).flatMap((migration) => [...migration.statements, journalEntry(migration)])
+  const { from = 1 } = options
+  const steps = migrationsFrom(migrations, from).flatMap((migration) => [...migration.statements, journalEntry(migration)])
   const statements = [
     lockStatement(place),
     `SET @oncely_mode = @@SESSION.sql_mode, SESSION sql_mode = '${strictMode}'`,
@@ -82,45 +85,12 @@ export function printMigrations(options: { readonly prefix?: string; readonly fr
   return ['DELIMITER $$\n', ...statements.map((statement) => `${statement}$$\n`), 'DELIMITER ;\n'].join('\n')
 }
 
-interface Applied {
-  readonly number: number
-  readonly name: string
-  readonly checksum: string
-  readonly breaking: boolean
+function tablesOf({ prefix }: SqlPlace): string {
+  return `the tables "${prefix}…"`
 }
 
 function appliedStatement(place: SqlPlace): string {
   return `SELECT number, name, checksum, breaking FROM ${quoted(place, 'migrations')} ORDER BY number`
-}
-
-function appliedRows({ rows }: SqlRows): readonly Applied[] {
-  return rows.map((row) => ({
-    number: numberOf(row['number']),
-    name: textOf(row['name']),
-    checksum: textOf(row['checksum']),
-    breaking: numberOf(row['breaking']) === 1,
-  }))
-}
-
-/** What ran must be what is written here; a newer version's additions are fine as long as they do not break this one. */
-function compare(applied: readonly Applied[], place: SqlPlace): void {
-  for (const [index, { number, name, checksum, breaking }] of applied.entries()) {
-    const known = migrations[index]
-    if (known === undefined) {
-      if (!breaking) continue
-      throw new StoreSchemaMismatch(
-        `The tables "${place.prefix}…" have migration ${number} (${name}) of a newer version, which this version cannot work with: update oncely.`,
-      )
-    }
-    if (known.number === number && checksumOf(known) === checksum) continue
-    throw new StoreSchemaMismatch(
-      `Migration ${number} (${name}) of the tables "${place.prefix}…" is not the one that this version knows: the schema was changed by hand, or by another build.`,
-    )
-  }
-}
-
-function checksumOf({ statements }: Migration): string {
-  return toHex(nodeHasher.sha256(new TextEncoder().encode(statements.join(';\n'))))
 }
 
 function journal(place: SqlPlace): string {

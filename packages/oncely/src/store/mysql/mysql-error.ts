@@ -1,4 +1,5 @@
 import { StoreSchemaMismatch, StoreUnavailable, type TransactionErrorMeaning } from '../../core/index.ts'
+import { errorChain } from '../../sql/index.ts'
 import type { SqlPlace } from './sql-name.ts'
 
 /** What an error says about the server, wherever the user's data layer keeps it. */
@@ -149,11 +150,11 @@ export function schemaMissing(place: SqlPlace, cause: unknown): StoreSchemaMisma
 }
 
 /**
- * Walks the wrappers that data layers put around the driver's error, at most ten deep. A number counts only beside the server's
- * SQLSTATE: the operating system numbers its errors as well.
+ * What the server said, under whatever wrappers. A number counts only beside the server's SQLSTATE: the operating system numbers its
+ * errors as well.
  */
 export function errorFacts(error: unknown): ErrorFacts {
-  for (const { errno, sqlState, sqlMessage, message } of chain(error)) {
+  for (const { errno, sqlState, sqlMessage, message } of errorChain(error)) {
     if (typeof errno !== 'number' || typeof sqlState !== 'string' || !/^[0-9A-Z]{5}$/.test(sqlState)) continue
     return { number: errno, sqlState, message: String(sqlMessage ?? message ?? '') }
   }
@@ -161,20 +162,7 @@ export function errorFacts(error: unknown): ErrorFacts {
 }
 
 function describes(error: unknown, pattern: RegExp): boolean {
-  return chain(error).some(
+  return errorChain(error).some(
     ({ code, message }) => (typeof code === 'string' && pattern.test(code)) || (typeof message === 'string' && pattern.test(message)),
   )
-}
-
-function chain(error: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const found: Record<string, unknown>[] = []
-  const waiting: unknown[] = [error]
-  while (waiting.length > 0 && found.length < 10) {
-    const next = waiting.shift()
-    if (typeof next !== 'object' || next === null || found.includes(next as Record<string, unknown>)) continue
-    const { cause, meta, driverError, errors } = next as Record<string, unknown>
-    found.push(next as Record<string, unknown>)
-    waiting.push(cause, meta, driverError, ...(Array.isArray(errors) ? errors : []))
-  }
-  return found
 }

@@ -26,11 +26,11 @@ import type {
   TransactionWork,
 } from '../../core/index.ts'
 import { checkBound, toHex } from '../../core/index.ts'
+import { claimLine, recordRow, stateCodes, trailRows } from '../../sql/index.ts'
 import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { nowMs } from './migrations/migration.ts'
 import { meaningOf, storeError, transactionMeaning } from './mysql-error.ts'
-import { claimLine, recordRow, stateCodes, trailRows } from './row.ts'
 import { bytes, flag, integer, text } from './sql-literal.ts'
 import { sqlPlace } from './sql-name.ts'
 import { owned, StoreProcedures, stored } from './store-procedure.ts'

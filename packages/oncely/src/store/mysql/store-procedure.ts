@@ -1,7 +1,6 @@
 import type { ClaimRequest, Isolation, Outcome, Ownership, SqlLayer, SqlRows } from '../../core/index.ts'
-import { Dictionary, type DictionaryIds } from './dictionary.ts'
+import { answerOf, bindCodes, Dictionary, type DictionaryIds } from '../../sql/index.ts'
 import { meaningOf, storeError } from './mysql-error.ts'
-import { answerOf, bindCodes } from './row.ts'
 import { bytes, flag, hexOf, integer, nothing, text, uuid } from './sql-literal.ts'
 import { quoted, type SqlPlace } from './sql-name.ts'
 
@@ -29,9 +28,11 @@ export class StoreProcedures<Tx> {
   constructor(layer: SqlLayer<Tx>, place: SqlPlace) {
     this.layer = layer
     this.place = place
-    this.#dictionary = new Dictionary(async (given) => {
-      const [operation, policy] = (await this.word('a registration', this.call('register', given))).split(' ')
-      return { operation: Number(operation), policy: Number(policy) }
+    this.#dictionary = new Dictionary((operation, policy) => {
+      const { name, retentionMs, tombstoneMs, attemptsMax, onLostLease, effectTimeoutMs } = policy
+      const numbers = [retentionMs, tombstoneMs, Math.min(attemptsMax, 2_147_483_647)].map(integer)
+      const given = [text(operation), text(name), ...numbers, flag(onLostLease === 'takeover'), integer(effectTimeoutMs)]
+      return this.word('a registration', this.call('register', given))
     })
   }
 

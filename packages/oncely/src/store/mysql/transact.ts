@@ -13,8 +13,9 @@ import {
   type TransactionResult,
   type TransactionWork,
 } from '../../core/index.ts'
+import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
+import { isBusy } from './claim-word.ts'
 import { meaningOf, schemaMissing } from './mysql-error.ts'
-import { answerOf, type ClaimLine, claimLine, isBusy } from './row.ts'
 import { bytes, text, uuid } from './sql-literal.ts'
 import type { StoreProcedures } from './store-procedure.ts'
 

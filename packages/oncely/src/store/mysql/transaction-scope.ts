@@ -10,9 +10,10 @@ import {
   TransactionEscaped,
   type TransactionScope,
 } from '../../core/index.ts'
-import type { DictionaryIds } from './dictionary.ts'
+import type { DictionaryIds } from '../../sql/index.ts'
+import { answerOf, claimLine } from '../../sql/index.ts'
+import { boundAttempt, isBusy } from './claim-word.ts'
 import { meaningOf } from './mysql-error.ts'
-import { answerOf, boundAttempt, claimLine, isBusy } from './row.ts'
 import { bytes, uuid } from './sql-literal.ts'
 import type { InsideClaim, StoreProcedures } from './store-procedure.ts'
 import { conflict } from './transact.ts'

@@ -1,5 +1,5 @@
 import type { StoreInfo } from '../../core/index.ts'
-import { numberOf, onlyRow, type Row, textOf } from './row.ts'
+import { numberOf, onlyRow, type Row, textOf } from '../../sql/index.ts'
 import type { StoreFunctions } from './store-function.ts'
 
 /** Reads what the running server promises, and settles the epoch of its fencing tokens; one round trip. */

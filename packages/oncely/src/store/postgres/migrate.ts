@@ -1,8 +1,7 @@
-import { ConfigurationError, type SqlLayer, type SqlRows, StoreSchemaMismatch, toHex } from '../../core/index.ts'
-import { nodeHasher } from '../../platform/index.ts'
-import { type Migration, migrations } from './migrations/index.ts'
+import { type SqlLayer, type SqlRows, StoreSchemaMismatch } from '../../core/index.ts'
+import { type AppliedMigration, appliedMigrations, checksumOf, type Migration, migrationsFrom, missingMigrations } from '../../sql/index.ts'
+import { migrations } from './migrations/index.ts'
 import { errorFacts, schemaMissing } from './postgres-error.ts'
-import { numberOf, textOf } from './row.ts'
 import { placed, qualified, type SqlPlace, sqlPlace } from './sql-name.ts'
 
 /**
@@ -18,9 +17,8 @@ export async function migrate<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise
         await run(`CREATE SCHEMA "${place.schema}"`)
       if ((await run(`SELECT 1 WHERE to_regclass('${qualified(place, 'migrations')}') IS NULL`)).rows.length === 1)
         await run(journal(place))
-      const applied = appliedRows(await run(appliedStatement(place)))
-      compare(applied, place)
-      for (const migration of migrations.slice(applied.length)) {
+      const applied = appliedMigrations(await run(appliedStatement(place)))
+      for (const migration of missingMigrations(applied, migrations, schemaOf(place))) {
         for (const statement of [...migration.statements, journalEntry(migration)]) await run(placed(statement, place))
       }
       return { end: 'commit', statements: [], value: undefined }
@@ -33,15 +31,14 @@ export async function migrate<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise
 
 /** Refuses a schema that this version does not read; one round trip. */
 export async function checkSchema<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise<void> {
-  let applied: readonly Applied[]
+  let applied: readonly AppliedMigration[]
   try {
-    applied = appliedRows(await layer.query(appliedStatement(place)))
+    applied = appliedMigrations(await layer.query(appliedStatement(place)))
   } catch (error) {
     if (['42P01', '3F000'].includes(errorFacts(error).sqlState ?? '')) throw schemaMissing(place, error)
     throw error
   }
-  compare(applied, place)
-  const missing = migrations.slice(applied.length)
+  const missing = missingMigrations(applied, migrations, schemaOf(place))
   if (missing.length === 0) return
   throw new StoreSchemaMismatch(
     `Schema "${place.schema}" has ${applied.length} of ${migrations.length} migrations of "${place.prefix}…"; missing: ${missing.map(({ name }) => name).join(', ')}. Run store.migrate(), or hand printMigrations() to whoever may change the schema.`,
@@ -54,54 +51,19 @@ export async function checkSchema<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Pro
  */
 export function printMigrations(options: { readonly schema?: string; readonly prefix?: string; readonly from?: number } = {}): string {
   const place = sqlPlace(options.schema ?? 'public', options.prefix ?? 'oncely_')
-  const from = options.from ?? 1
-  if (!migrations.some(({ number }) => number === from))
-    throw new ConfigurationError(`from is ${from}; migrations have the numbers 1 to ${migrations.length}.`)
+  const { from = 1 } = options
   const head = from === 1 ? [`CREATE SCHEMA IF NOT EXISTS "${place.schema}"`, journal(place)] : []
-  const steps = migrations.filter(({ number }) => number >= from).flatMap((migration) => [...migration.statements, journalEntry(migration)])
+  const steps = migrationsFrom(migrations, from).flatMap((migration) => [...migration.statements, journalEntry(migration)])
   const statements = ['BEGIN', lockStatement(place), ...head, ...steps.map((statement) => placed(statement, place)), 'COMMIT']
   return statements.map((statement) => `${statement};\n`).join('\n')
 }
 
-interface Applied {
-  readonly number: number
-  readonly name: string
-  readonly checksum: string
-  readonly breaking: boolean
+function schemaOf({ schema }: SqlPlace): string {
+  return `schema "${schema}"`
 }
 
 function appliedStatement(place: SqlPlace): string {
   return `SELECT number, name, checksum, breaking FROM ${qualified(place, 'migrations')} ORDER BY number`
-}
-
-function appliedRows({ rows }: SqlRows): readonly Applied[] {
-  return rows.map((row) => ({
-    number: numberOf(row['number']),
-    name: textOf(row['name']),
-    checksum: textOf(row['checksum']),
-    breaking: row['breaking'] === true,
-  }))
-}
-
-/** What ran must be what is written here; a newer version's additions are fine as long as they do not break this one. */
-function compare(applied: readonly Applied[], place: SqlPlace): void {
-  for (const [index, { number, name, checksum, breaking }] of applied.entries()) {
-    const known = migrations[index]
-    if (known === undefined) {
-      if (!breaking) continue
-      throw new StoreSchemaMismatch(
-        `Schema "${place.schema}" has migration ${number} (${name}) of a newer version, which this version cannot work with: update oncely.`,
-      )
-    }
-    if (known.number === number && checksumOf(known) === checksum) continue
-    throw new StoreSchemaMismatch(
-      `Migration ${number} (${name}) in schema "${place.schema}" is not the one that this version knows: the schema was changed by hand, or by another build.`,
-    )
-  }
-}
-
-function checksumOf({ statements }: Migration): string {
-  return toHex(nodeHasher.sha256(new TextEncoder().encode(statements.join(';\n'))))
 }
 
 function journal(place: SqlPlace): string {

@@ -1,4 +1,5 @@
 import { StoreSchemaMismatch, StoreUnavailable, type TransactionErrorMeaning } from '../../core/index.ts'
+import { errorChain } from '../../sql/index.ts'
 import type { SqlPlace } from './sql-name.ts'
 
 /** What an error says about the server, wherever the user's data layer keeps it. */
@@ -134,12 +135,12 @@ export function schemaMissing(place: SqlPlace, cause: unknown): StoreSchemaMisma
 }
 
 /**
- * Walks the wrappers that data layers put around the driver's error, at most ten deep. A code counts only in the server's form,
- * and never when the operating system gave it (EPIPE has five letters, too) or Prisma (whose P2010 wraps the server's in `meta`,
- * where a driver adapter calls it `originalCode` and the constraint `{ index }`).
+ * What the server said, under whatever wrappers. A code counts only in the server's form, and never when the operating system gave
+ * it (EPIPE has five letters, too) or Prisma (whose P2010 wraps the server's in `meta`, where a driver adapter calls it
+ * `originalCode` and the constraint `{ index }`).
  */
 export function errorFacts(error: unknown): ErrorFacts {
-  for (const found of chain(error)) {
+  for (const found of errorChain(error)) {
     const { originalCode, code = originalCode, constraint, constraint_name, table, table_name, syscall, errno, clientVersion } = found
     if (typeof code !== 'string' || !/^[0-9A-Z]{5}$/.test(code)) continue
     if (syscall !== undefined || typeof errno === 'number' || (clientVersion !== undefined && code.startsWith('P'))) continue
@@ -155,20 +156,7 @@ function named(value: unknown): string | undefined {
 
 function describes(error: unknown, pattern: RegExp): boolean {
   // `kind` is how a driver adapter of Prisma names what its driver said.
-  return chain(error).some(({ code, kind, message }) =>
+  return errorChain(error).some(({ code, kind, message }) =>
     [code, kind, message].some((word) => typeof word === 'string' && pattern.test(word)),
   )
-}
-
-function chain(error: unknown): readonly Readonly<Record<string, unknown>>[] {
-  const found: Record<string, unknown>[] = []
-  const waiting: unknown[] = [error]
-  while (waiting.length > 0 && found.length < 10) {
-    const next = waiting.shift()
-    if (typeof next !== 'object' || next === null || found.includes(next as Record<string, unknown>)) continue
-    const { cause, meta, driverAdapterError, driverError, errors } = next as Record<string, unknown>
-    found.push(next as Record<string, unknown>)
-    waiting.push(cause, meta, driverAdapterError, driverError, ...(Array.isArray(errors) ? errors : []))
-  }
-  return found
 }

@@ -26,10 +26,10 @@ import type {
   TransactionWork,
 } from '../../core/index.ts'
 import { checkBound, toHex } from '../../core/index.ts'
+import { claimLine, recordRow, stateCodes, trailRows } from '../../sql/index.ts'
 import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
-import { claimLine, recordRow, stateCodes, trailRows } from './row.ts'
 import { bytes, flag, integer, text } from './sql-call.ts'
 import { sqlPlace } from './sql-name.ts'
 import { owned, StoreFunctions, stored } from './store-function.ts'

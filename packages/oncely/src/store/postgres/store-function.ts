@@ -7,10 +7,9 @@ import {
   type SqlValue,
   StoreUnavailable,
 } from '../../core/index.ts'
-import { Dictionary, type DictionaryIds } from './dictionary.ts'
+import { answerOf, bindCodes, Dictionary, type DictionaryIds } from '../../sql/index.ts'
 import { type LockKeys, lockKeysOf } from './lock-key.ts'
 import { meaningOf, storeError } from './postgres-error.ts'
-import { answerOf, bindCodes } from './row.ts'
 import { bytes, flag, hexOf, integer, nothing, type SqlArgument, type SqlCall, sqlCall, text, uuid } from './sql-call.ts'
 import { qualified, type SqlPlace } from './sql-name.ts'
 
@@ -28,9 +27,11 @@ export class StoreFunctions<Tx> {
     this.layer = layer
     this.place = place
     this.#lockKeys = lockKeysOf(place)
-    this.#dictionary = new Dictionary(this.nameOf('register'), async (call) => {
-      const [operation, policy] = (await this.word('a registration', call)).split(' ')
-      return { operation: Number(operation), policy: Number(policy) }
+    this.#dictionary = new Dictionary((operation, policy) => {
+      const { name, retentionMs, tombstoneMs, attemptsMax, onLostLease, effectTimeoutMs } = policy
+      const numbers = [retentionMs, tombstoneMs, Math.min(attemptsMax, 2_147_483_647)].map(integer)
+      const given = [text(operation), text(name), ...numbers, flag(onLostLease === 'takeover'), integer(effectTimeoutMs)]
+      return this.word('a registration', this.call('register', given))
     })
   }
 

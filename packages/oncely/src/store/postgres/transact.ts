@@ -13,8 +13,8 @@ import {
   type TransactionResult,
   type TransactionWork,
 } from '../../core/index.ts'
+import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { meaningOf, schemaMissing } from './postgres-error.ts'
-import { answerOf, type ClaimLine, claimLine } from './row.ts'
 import { bytes, type SqlArgument, type SqlCall, text, uuid } from './sql-call.ts'
 import { type StoreFunctions, unreplicated } from './store-function.ts'
 

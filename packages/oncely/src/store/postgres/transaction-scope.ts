@@ -10,8 +10,8 @@ import {
   TransactionEscaped,
   type TransactionScope,
 } from '../../core/index.ts'
+import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { meaningOf } from './postgres-error.ts'
-import { answerOf, type ClaimLine, claimLine } from './row.ts'
 import type { StoreFunctions } from './store-function.ts'
 import { conflict, dead } from './transact.ts'
 

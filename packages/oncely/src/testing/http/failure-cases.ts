@@ -101,20 +101,6 @@ export const failureCases: HttpCases = {
     assert.equal(app.runs, 1)
   },
 
-  'R36: an answer that must be given once is not stored at all': async (world) => {
-    const app = await world.start({
-      operation: { store: 'nothing' },
-      http: { resolution: 'https://api.example.com/outcomes/{record}' },
-      handler: () => reply(201, 'one-time secret'),
-    })
-    const key = freshKey()
-    assert.equal((await app.post(key)).body.toString('utf8'), 'one-time secret')
-    const body = assertProblem(await app.post(key), 409, 'result-not-stored')
-    assert.equal(body['reason'], 'no-store')
-    assert.equal(body['resolution'], `https://api.example.com/outcomes/${String(body['record'])}`)
-    assert.equal(app.runs, 1)
-  },
-
   'R50: a store that fails or hangs is answered with 503 in a bounded time, and nothing runs': async (world) => {
     const failing = new StoreUnavailable('the suite has cut the store off', { applied: 'no' })
     const never = new Promise<never>(() => {})

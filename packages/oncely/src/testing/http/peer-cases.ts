@@ -121,6 +121,7 @@ export const peerCases: HttpCases = {
     const key = freshKey()
     assert.equal((await app.post(key)).body.toString('utf8'), 'one-time secret')
     const body = assertProblem(await app.post(key), 409, 'result-not-stored')
+    assert.equal(body['reason'], 'no-store')
     assert.equal(body['resolution'], `https://api.example.com/outcomes/${String(body['record'])}`)
     const { record } = await app.until('completed')
     const stored = await world.harness.store.read(fromHex(record))

@@ -17,7 +17,7 @@ export const recordCases: HttpCases = {
         })),
     })
     await assert.rejects(app.oncely.open(), StoreTooWeak)
-    assert.ok((await app.post(freshKey())).status >= 500)
+    assert.equal((await app.post(freshKey())).status, 500)
     assert.equal(app.runs, 0)
     assert.equal((await world.harness.store.stats()).records, 0)
   },
@@ -43,13 +43,31 @@ export const recordCases: HttpCases = {
     )
   },
 
+  'R48: the store decides when an answer ages, whatever clock the asking node has': async (world) => {
+    const skewed = (ms: number) => ({ ...nodeClock, nowMs: () => nodeClock.nowMs() + ms })
+    // Without the nearest tier, which answers for up to a minute by itself.
+    const options = { policy: { retention: '24h', tombstone: '72h' }, limits: { recentOutcomesMax: 0 } } as const
+    const apps = await Promise.all([0, clockSkewMs, -clockSkewMs].map((ms) => world.start({ ...options, clock: skewed(ms) })))
+    const [writer] = apps as [(typeof apps)[number]]
+    const key = freshKey()
+    const answer = await writer.post(key)
+    await world.harness.advance(86_400_000 - clockSkewMs / 2)
+    for (const app of apps) assertReplay(answer, await app.post(key))
+    await world.harness.advance(clockSkewMs)
+    for (const app of apps) assertProblem(await app.post(key), 410, 'expired')
+    assert.deepEqual(
+      apps.map(({ runs }) => runs),
+      [1, 0, 0],
+    )
+  },
+
   'R54: a node that lacks the secret of a record refuses, and runs nothing': async (world) => {
     const writer = await world.start({ secrets: [secretOf(1)] })
     const stranger = await world.start({ secrets: [secretOf(2)] })
     const key = freshKey()
     const first = await writer.post(key)
     assert.equal(first.status, 201)
-    assert.equal((await stranger.post(key)).status, 503)
+    assert.equal(assertProblem(await stranger.post(key), 503, 'unavailable')['reason'], 'fingerprint-secret')
     assert.equal(stranger.runs, 0)
     const rotated = await world.start({ secrets: [secretOf(2), secretOf(1)] })
     assertReplay(first, await rotated.post(key))
@@ -70,7 +88,7 @@ export const leaseRecordCases: HttpCases = {
     const key = freshKey()
     const first = await writer.post(key)
     assert.equal(first.status, 201)
-    assert.equal((await newer.post(key)).status, 503)
+    assert.equal(assertProblem(await newer.post(key), 503, 'unavailable')['reason'], 'fingerprint-version')
     assert.equal(newer.runs, 0)
     assertReplay(first, await writer.post(key))
   },

@@ -5,13 +5,7 @@
  * repeated. In the statements `{keys}` stands for the quoted name of `oncely_keys` under the configured prefix, `{#keys}` for the
  * same name without the prefix's table (indexes), and `{=keys}` for the bare name as a text literal.
  */
-export interface Migration {
-  readonly number: number
-  readonly name: string
-  /** A process of an older version cannot work on this schema. */
-  readonly breaking: boolean
-  readonly statements: readonly string[]
-}
+export type { Migration } from '../../../sql/index.ts'
 
 /** A procedure under our own rights of the caller, replaced when it is there already. */
 export function procedure(name: string, parameters: string, body: string): readonly string[] {

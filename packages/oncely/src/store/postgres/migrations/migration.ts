@@ -5,10 +5,4 @@
  * `{#keys}` for the bare quoted name (constraints and indexes live in their table's schema), `{=keys}` for the bare name as a
  * text literal, and `{schema}`, `{=schema}` for the schema as a name and as a literal.
  */
-export interface Migration {
-  readonly number: number
-  readonly name: string
-  /** A process of an older version cannot work on this schema. */
-  readonly breaking: boolean
-  readonly statements: readonly string[]
-}
+export type { Migration } from '../../../sql/index.ts'

@@ -1,4 +1,14 @@
-import type { Bind, ClaimAnswer, OncelyRecord, Outcome, RecordState, RecordSummary, SqlRows, TrailEntry } from '../../core/index.ts'
+import {
+  type Bind,
+  type ClaimAnswer,
+  fromHex,
+  type OncelyRecord,
+  type Outcome,
+  type RecordState,
+  type RecordSummary,
+  type SqlRows,
+  type TrailEntry,
+} from '../core/index.ts'
 
 /** One row as a driver gave it; drivers differ in how they read 64-bit integers and bytes. */
 export type Row = SqlRows['rows'][number]
@@ -27,36 +37,33 @@ export function textOf(value: unknown): string {
   return value === null || value === undefined ? '' : String(value)
 }
 
-/** The one line that a procedure of ours answered. */
+/** The one line that a function or procedure of ours answered. */
 export function answerOf(result: SqlRows): string {
   return textOf(onlyRow(result)['answer'])
 }
 
 function bytesOf(value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return new Uint8Array(value.buffer, value.byteOffset, value.length)
+  if (typeof value === 'string' && value.startsWith('\\x')) return fromHex(value.slice(2))
   throw new TypeError(`the driver read bytes as ${typeof value}`)
 }
 
-/** The answer of the claim procedure, and whether it wrote something that must be committed. */
+export function isTrue(value: unknown): boolean {
+  return value === true || value === 't' || Number(value) === 1
+}
+
+/** The answer of a claim in the database, and whether it wrote something that must be committed. */
 export interface ClaimLine {
   readonly answer: ClaimAnswer
   readonly wrote: boolean
+  /** The server's transaction id, where the claim tells it: a commit may have to be looked up. */
+  readonly xact: string
 }
 
-/** Reads the line that the claim procedure answers; its form is described there. */
+/** Reads the line that a claim in the database answers; its form is described with PostgreSQL's `claim`. */
 export function claimLine(line: string, id: Uint8Array, attemptId: string): ClaimLine {
   const [word, wrote, ...words] = line.split(' ')
-  return { answer: claimAnswer(word as ClaimAnswer['word'], words, id, attemptId), wrote: wrote === 't' }
-}
-
-/** Whether another transaction holds the record. */
-export function isBusy(line: string): boolean {
-  return line.startsWith('busy ')
-}
-
-/** The attempt of a running record bound to a transaction, this one or one that was committed. */
-export function boundAttempt(line: string): string | undefined {
-  return line.startsWith('bound ') ? line.split(' ')[2] : undefined
+  return { answer: claimAnswer(word as ClaimAnswer['word'], words, id, attemptId), wrote: wrote === 't', xact: words[6] ?? '' }
 }
 
 function claimAnswer(word: ClaimAnswer['word'], words: readonly string[], id: Uint8Array, attemptId: string): ClaimAnswer {
@@ -136,7 +143,7 @@ export function recordRow(row: Row): OncelyRecord {
       retentionMs: numberOf(row['retention_ms']),
       tombstoneMs: numberOf(row['tombstone_ms']),
       attemptsMax: numberOf(row['attempts_max']),
-      onLostLease: numberOf(row['takeover']) === 1 ? ('takeover' as const) : ('uncertain' as const),
+      onLostLease: isTrue(row['takeover']) ? ('takeover' as const) : ('uncertain' as const),
       effectTimeoutMs: numberOf(row['effect_timeout_ms']),
     },
     createdAtMs: numberOf(row['created']),

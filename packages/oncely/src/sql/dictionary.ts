@@ -1,5 +1,4 @@
-import type { ClaimRequest, RecordPolicy } from '../../core/index.ts'
-import { flag, integer, type SqlCall, sqlCall, text } from './sql-call.ts'
+import type { ClaimRequest, RecordPolicy } from '../core/index.ts'
 
 /** The small numbers that stand for an operation's name and a policy's numbers in every record. */
 export interface DictionaryIds {
@@ -7,18 +6,19 @@ export interface DictionaryIds {
   readonly policy: number
 }
 
+/** Registers both in the database, committed by itself; answers the two numbers in one line. */
+export type Register = (operation: string, policy: RecordPolicy) => Promise<string>
+
 /**
  * Registers operations and policies the first time this process meets them, in statements committed by themselves: a transaction
  * that is rolled back takes no dictionary row along.
  */
 export class Dictionary {
-  readonly #register: (call: SqlCall) => Promise<DictionaryIds>
-  readonly #function: string
+  readonly #register: Register
   readonly #known = new Map<string, DictionaryIds>()
   readonly #asked = new Map<string, Promise<DictionaryIds>>()
 
-  constructor(name: string, register: (call: SqlCall) => Promise<DictionaryIds>) {
-    this.#function = name
+  constructor(register: Register) {
     this.#register = register
   }
 
@@ -28,10 +28,11 @@ export class Dictionary {
     return this.#known.get(key) ?? this.#asked.get(key) ?? this.#ask(key, request)
   }
 
-  #ask(key: string, request: ClaimRequest): Promise<DictionaryIds> {
-    const { operation, policy } = request
-    const asked = this.#register(sqlCall(this.#function, [text(operation), ...policyArguments(policy)]))
-      .then((ids) => {
+  #ask(key: string, { operation, policy }: ClaimRequest): Promise<DictionaryIds> {
+    const asked = this.#register(operation, policy)
+      .then((line) => {
+        const [operationId, policyId] = line.split(' ').map(Number) as [number, number]
+        const ids = { operation: operationId, policy: policyId }
         this.#known.set(key, ids)
         return ids
       })
@@ -39,17 +40,6 @@ export class Dictionary {
     this.#asked.set(key, asked)
     return asked
   }
-}
-
-function policyArguments(policy: RecordPolicy): Parameters<typeof sqlCall>[1] {
-  return [
-    text(policy.name),
-    integer(policy.retentionMs),
-    integer(policy.tombstoneMs),
-    integer(Math.min(policy.attemptsMax, 2_147_483_647)),
-    flag(policy.onLostLease === 'takeover'),
-    integer(policy.effectTimeoutMs),
-  ]
 }
 
 function keyOf({ operation, policy }: ClaimRequest): string {

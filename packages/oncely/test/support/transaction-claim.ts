@@ -1,5 +1,4 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import type { PoolConnection } from 'mysql2/promise'
 import {
   type ClaimAnswer,
   type ClaimFingerprint,
@@ -31,11 +30,11 @@ export function newId(): Uint8Array {
   return new Uint8Array(randomBytes(32))
 }
 
-function sha256(text: string): Uint8Array {
+export function sha256(text: string): Uint8Array {
   return nodeHasher.sha256(new TextEncoder().encode(text))
 }
 
-function payload(text: string): ClaimFingerprint {
+export function payload(text: string): ClaimFingerprint {
   const plain = sha256(text)
   return { version: 1, plain, keyed: [{ keyId: 0, digest: plain }] }
 }
@@ -81,22 +80,22 @@ export function acquired(answer: ClaimAnswer): Acquired {
   return answer
 }
 
-type Body = (work: TransactionWork<PoolConnection>) => Promise<TransactionEnd<string>>
+type Body<Tx> = (work: TransactionWork<Tx>) => Promise<TransactionEnd<string>>
 
 /** A transaction whose body waits until it is told how to end. */
-export interface RunningTransaction {
-  readonly work: TransactionWork<PoolConnection>
+export interface RunningTransaction<Tx> {
+  readonly work: TransactionWork<Tx>
   end(how?: TransactionEnd<string>): Promise<TransactionResult<string>>
 }
 
-export async function runningTransaction(
-  store: TransactionalStore<PoolConnection>,
+export async function runningTransaction<Tx>(
+  store: TransactionalStore<Tx>,
   claim: ClaimRequest,
-  first: Body = async () => commit(),
-): Promise<RunningTransaction> {
-  let entered: (work: TransactionWork<PoolConnection>) => void = () => {}
+  first: Body<Tx> = async () => commit(),
+): Promise<RunningTransaction<Tx>> {
+  let entered: (work: TransactionWork<Tx>) => void = () => {}
   let finish: (how: TransactionEnd<string>) => void = () => {}
-  const inside = new Promise<TransactionWork<PoolConnection>>((resolve) => {
+  const inside = new Promise<TransactionWork<Tx>>((resolve) => {
     entered = resolve
   })
   const told = new Promise<TransactionEnd<string>>((resolve) => {
@@ -119,8 +118,8 @@ export async function runningTransaction(
 }
 
 /** The word of a transaction's claim, whose body must not run. */
-export async function refusal(
-  store: TransactionalStore<PoolConnection>,
+export async function refusal<Tx>(
+  store: TransactionalStore<Tx>,
   claim: ClaimRequest,
   change: Partial<TransactionOptions> = {},
 ): Promise<string> {

@@ -1,0 +1,23 @@
+export { Dictionary, type DictionaryIds } from './dictionary.ts'
+export { errorChain } from './error-chain.ts'
+export {
+  type AppliedMigration,
+  appliedMigrations,
+  checksumOf,
+  type Migration,
+  migrationsFrom,
+  missingMigrations,
+} from './migration-journal.ts'
+export {
+  answerOf,
+  bindCodes,
+  type ClaimLine,
+  claimLine,
+  numberOf,
+  onlyRow,
+  type Row,
+  recordRow,
+  stateCodes,
+  textOf,
+  trailRows,
+} from './row.ts'
