@@ -381,4 +381,10 @@ export const plantedBugs: readonly PlantedBug[] = [
     bug: 'every call waits for a cache that does not answer',
     caughtBy: { file: 'core/engine-cache-hint.test.ts', test: '(hangs) costs three time-outs at most, and then nothing' },
   },
+  {
+    name: 'expiry-by-the-clock-of-the-node',
+    rule: 'expiry',
+    bug: 'the node that asks decides by its own clock when an answer ages',
+    caughtBy: { file: 'adapter/node.test.ts', test: 'R48: the store decides when an answer ages, whatever clock the asking node has' },
+  },
 ]
