@@ -120,10 +120,7 @@ function inputOf(args: Record<string, unknown>, keyArgument: string | undefined)
 
 function hintOf({ engine }: Pick<Operation<unknown, unknown, unknown, Bind>, 'engine'>): (record: string) => string {
   const { hasher, secrets } = engine.parts
-  return (record) => {
-    const id = fromHex(record)
-    return id === undefined ? '' : keyHint(hasher, secrets[0]?.key, id)
-  }
+  return (record) => keyHint(hasher, secrets[0]?.key, fromHex(record))
 }
 
 function howToSend(keyArgument: string | undefined): string {
