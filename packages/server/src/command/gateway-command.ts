@@ -1,7 +1,8 @@
 import { Command, Option } from 'commander'
 import { ConfigurationError, createOncely, type Oncely, type PolicyName, type PolicyOptions } from 'oncely'
 import { type GatewayConfig, policyOptionsOf, readGatewayConfig } from '../config/gateway-config.ts'
-import { Gateway, type GatewayOptions, type GatewayRoute } from '../gateway/gateway.ts'
+import { Gateway, type GatewayOptions } from '../gateway/gateway.ts'
+import type { GatewayRoute } from '../gateway/gateway-protection.ts'
 import { principalSource } from '../gateway/principal.ts'
 import { defaultStoreUrl, namedStore } from '../store/named-store.ts'
 import { type ExitCode, exitCodes, type Surroundings } from './console.ts'
@@ -98,13 +99,16 @@ async function runGateway(flags: GatewayFlags, { stdout, stderr, env }: Surround
       onError: (error) => stderr.write(`oncely gateway: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`),
     })
     const stop = stopSignal()
-    const { address, port, family } = await gateway.listen(flags.port, flags.host)
-    await oncely.start({ sweeper: true })
-    stdout.write(
-      `oncely gateway: http://${family === 'IPv6' ? `[${address}]` : address}:${port} → ${flags.upstream}, records in ${named.label}\n`,
-    )
-    await stop
-    await gateway.drain()
+    try {
+      await oncely.start({ sweeper: true })
+      const { address, port, family } = await gateway.listen(flags.port, flags.host)
+      stdout.write(
+        `oncely gateway: http://${family === 'IPv6' ? `[${address}]` : address}:${port} → ${flags.upstream}, records in ${named.label}\n`,
+      )
+      await stop
+    } finally {
+      await gateway.drain()
+    }
   } finally {
     await named.close().catch(() => {})
   }

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs'
-import { Command, InvalidArgumentError } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
 import { anonymous, ConfigurationError, createOncely, type Oncely } from 'oncely'
 import { defaultStoreUrl, type NamedStore, namedStore } from '../store/named-store.ts'
 
@@ -21,7 +21,7 @@ export interface RecordOptions extends StoreOptions {
 export function storeCommand(name: string, description: string): Command {
   return new Command(name)
     .description(description)
-    .option('--store <url>', 'sqlite:FILE or postgres://…', process.env['ONCELY_STORE'] ?? defaultStoreUrl)
+    .addOption(new Option('--store <url>', 'sqlite:FILE or postgres://…').env('ONCELY_STORE').default(defaultStoreUrl))
     .option('--namespace <name>', 'the namespace of the records', 'gateway')
     .option('--json', 'print JSON')
 }

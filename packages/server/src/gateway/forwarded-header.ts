@@ -18,6 +18,11 @@ const hopByHop: ReadonlySet<string> = new Set([
 /** What the gateway tells the upstream about an attempt. A client that sends one of them is not believed. */
 const scopePrefix = 'oncely-'
 
+/** CGI and its heirs (WSGI, Rack, PHP) read `Oncely_Key` and `Oncely-Key` as one variable (RFC 3875 §4.1.18). */
+function isScope(name: string): boolean {
+  return name.replaceAll('_', '-').startsWith(scopePrefix)
+}
+
 /** Fields that a client must not have removed by naming them in `Connection`. */
 const endToEnd: ReadonlySet<string> = new Set([
   'authorization',
@@ -45,7 +50,7 @@ export function requestLines(headers: readonly string[], keepLength: boolean): s
   const lines: string[] = []
   for (let at = 0; at + 1 < headers.length; at += 2) {
     const name = (headers[at] as string).toLowerCase()
-    if (hopByHop.has(name) || named.has(name) || name === 'host' || name === 'via' || name.startsWith(scopePrefix)) continue
+    if (hopByHop.has(name) || named.has(name) || name === 'host' || name === 'via' || isScope(name)) continue
     if (name === 'content-length' && !keepLength) continue
     if (name === 'x-forwarded-for' || name === 'x-forwarded-host' || name === 'x-forwarded-proto') continue
     lines.push(headers[at] as string, headers[at + 1] as string)
@@ -59,7 +64,7 @@ export function responseLines(headers: readonly string[], layer: boolean): (read
   const lines: (readonly [string, string])[] = []
   for (let at = 0; at + 1 < headers.length; at += 2) {
     const name = (headers[at] as string).toLowerCase()
-    if (hopByHop.has(name) || named.has(name) || name.startsWith(scopePrefix)) continue
+    if (hopByHop.has(name) || named.has(name) || isScope(name)) continue
     if (layer && (name === 'content-length' || name === 'idempotent-replayed' || name.startsWith('idempotency-'))) continue
     lines.push([name, headers[at + 1] as string])
   }

@@ -2,13 +2,10 @@ import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { ConfigurationError, isOncelyError, type Oncely, type OperationOptions } from 'oncely'
+import { ConfigurationError, isOncelyError, type Oncely } from 'oncely'
 import {
   executeRequest,
-  type HttpOptions,
-  type HttpOutcome,
   type HttpResponse,
-  HttpRoute,
   reply,
   requestBody,
   sendResponse,
@@ -19,34 +16,13 @@ import {
 import { BodyBudget, BodyBudgetSpent } from './body-budget.ts'
 import { strippedEndToEnd } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
+import { type GatewayProtection, type GatewayRoute, protectedRoute } from './gateway-protection.ts'
 import { keyedWork } from './keyed-work.ts'
 import { passThrough } from './pass-through.ts'
 import { actorSource, type HeaderSource, type PrincipalSource, principalHeader, principalSource } from './principal.ts'
 import { RouteTable } from './route-table.ts'
 import { Upstream } from './upstream.ts'
 import { passWebSocket, refuseUpgrade } from './web-socket.ts'
-
-type OperationChoices = Pick<OperationOptions<unknown, unknown, 'lease'>, 'exclude' | 'keyspace' | 'store'>
-
-/** How requests are protected. */
-export interface GatewayProtection extends Omit<HttpOptions, 'methods' | 'problemBase'>, OperationChoices {
-  /** The operation's name, part of every fingerprint. Default `gateway`. */
-  readonly operation?: string
-  readonly policy?: NonNullable<OperationOptions<unknown, unknown, 'lease'>['policy']>
-  /** Methods whose keys count. Default POST and PATCH. */
-  readonly methods?: readonly string[]
-  /** Whether a request of such a method may come without a key. Default `optional`. */
-  readonly key?: 'required' | 'optional'
-  /** Statuses with which the service says that nothing happened: their key is free again. */
-  readonly notApplied?: readonly number[]
-}
-
-/** The protection of some paths; what it does not say is as for all others. */
-export interface GatewayRoute extends GatewayProtection {
-  /** `/payments`, `/accounts/:id/payments`, or `/payments/*` for all below it. */
-  readonly path: string
-  readonly operation: string
-}
 
 /** What a gateway is made of. */
 export interface GatewayOptions extends GatewayProtection {
@@ -76,7 +52,16 @@ export interface GatewayOptions extends GatewayProtection {
   readonly onError?: (error: unknown) => void
 }
 
-/** A reverse proxy that runs each key once: in front of any HTTP service, in any language. */
+/**
+ * A reverse proxy that runs each key once: in front of any HTTP service, in any language.
+ *
+ * @example
+ * const { store, close } = await namedStore('sqlite:oncely.db')
+ * const oncely = createOncely({ namespace: 'gateway', store })
+ * const gateway = new Gateway({ oncely, upstream: 'http://127.0.0.1:3000', principal: 'header:x-account' })
+ * const { port } = await gateway.listen(8080)
+ * process.once('SIGTERM', () => gateway.drain().then(close))
+ */
 export class Gateway {
   readonly #options: GatewayOptions
   readonly #routes: RouteTable
@@ -96,12 +81,13 @@ export class Gateway {
   /** @throws ConfigurationError for what cannot work or is not safe. */
   constructor(options: GatewayOptions) {
     this.#options = options
+    const { oncely, problemBase } = options
     this.#principal = principalSource(options.principal)
     this.#actor = options.actor === undefined ? undefined : actorSource(options.actor)
     this.#callerHeaders = [options.principal, options.actor].flatMap((form) => (form === undefined ? [] : (principalHeader(form) ?? [])))
     this.#routes = new RouteTable(
-      httpRoute(options, options),
-      (options.routes ?? []).map((route) => [route.path, httpRoute(options, { ...options, ...route })] as const),
+      protectedRoute(oncely, problemBase, options),
+      (options.routes ?? []).map((route) => [route.path, protectedRoute(oncely, problemBase, { ...options, ...route })] as const),
     )
     this.#problemBase = this.#routes.rest.problemBase
     this.#budget = new BodyBudget(options.heldBytesMax ?? 268_435_456, options.oncely.limits.bodyBytesMax)
@@ -272,29 +258,6 @@ export class Gateway {
     this.#options.onError?.(error)
     return gatewayProblem(problemBase, 'gateway-failed')
   }
-}
-
-function httpRoute({ oncely, problemBase }: GatewayOptions, protection: GatewayProtection): HttpRoute<never> {
-  const { operation: name = 'gateway', policy = 'standard', key, notApplied = [], methods = ['POST', 'PATCH'], outcomes } = protection
-  const { exclude, keyspace, store, keySyntax, fingerprintHeaders, replayHeaders, resolution } = protection
-  const operation = oncely.operation(name, {
-    bind: 'lease',
-    begin: 'explicit',
-    phase: key === 'required' ? 'enforce' : 'optional',
-    policy,
-    ...(exclude === undefined ? {} : { exclude }),
-    ...(keyspace === undefined ? {} : { keyspace }),
-    ...(store === undefined ? {} : { store }),
-  })
-  return new HttpRoute<never>(operation, {
-    methods,
-    outcomes: { ...outcomes, ...Object.fromEntries(notApplied.map((status) => [status, 'not-applied' satisfies HttpOutcome])) },
-    ...(keySyntax === undefined ? {} : { keySyntax }),
-    ...(fingerprintHeaders === undefined ? {} : { fingerprintHeaders }),
-    ...(replayHeaders === undefined ? {} : { replayHeaders }),
-    ...(resolution === undefined ? {} : { resolution }),
-    ...(problemBase === undefined ? {} : { problemBase }),
-  })
 }
 
 function milliseconds(name: string, value: number | undefined, preset: number): number {

@@ -1,6 +1,6 @@
 import { request as httpRequest, type IncomingMessage, STATUS_CODES } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import type { Duplex } from 'node:stream'
+import { type Duplex, pipeline } from 'node:stream'
 import type { HttpResponse } from 'oncely/http'
 import { responseLines } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
@@ -38,24 +38,24 @@ export function passWebSocket(options: WebSocketOptions, request: IncomingMessag
     remote.on('error', end).on('close', end)
     remote.pipe(socket).pipe(remote)
   })
+  const refuse = (): void => refuseUpgrade(socket, gatewayProblem(options.problemBase, 'upstream-unreachable', 'The upgrade was not done.'))
   outgoing.on('response', (answer) => {
-    socket.write(
-      headText(answer.statusCode ?? 502, [
-        ...responseLines(answer.rawHeaders, false).filter(([name]) => name !== 'content-length'),
-        ['connection', 'close'],
-      ]),
-    )
-    answer.pipe(socket)
+    // An answer that breaks off ends here: a second one behind it would be read as its end.
+    outgoing.off('error', refuse).on('error', () => socket.destroy())
+    socket.write(headText(answer.statusCode ?? 502, [...responseLines(answer.rawHeaders, false), ['connection', 'close']]))
+    pipeline(answer, socket, () => socket.destroy())
   })
-  outgoing.on('error', () => refuseUpgrade(socket, gatewayProblem(options.problemBase, 'upstream-unreachable')))
+  outgoing.on('error', refuse)
   outgoing.end()
 }
 
 /** Answers an upgrade that is not done, and closes the connection: its bytes have no meaning any more. */
 export function refuseUpgrade(socket: Duplex, { status, headers, body }: HttpResponse): void {
-  if (!socket.writable) return
+  // The server has let go of the socket: a client that resets it must not end the process, and one that keeps it open must not hold it.
+  socket.on('error', () => {})
+  if (!socket.writable) return void socket.destroy()
   socket.write(headText(status, [...headers, ['connection', 'close'], ['content-length', String(body.length)]]))
-  socket.end(body)
+  socket.end(body, () => socket.destroy())
 }
 
 function headText(status: number, headers: HttpResponse['headers']): Buffer {

@@ -50,7 +50,9 @@ export async function namedStore(url: string, options: NamedStoreOptions = {}): 
     }
     return { store, label: `${parsed.protocol}//${parsed.host}${parsed.pathname}`, close }
   }
+  // What follows the scheme of a URL that cannot be read may be a password.
+  const scheme = /^[a-z][a-z0-9+.-]*:/i.exec(url)?.[0]
   throw new ConfigurationError(
-    `--store ${JSON.stringify(url.replace(/\/\/[^@/]*@/, '//'))} is unknown; write sqlite:FILE or postgres://USER@HOST:PORT/DATABASE.`,
+    `--store ${scheme === undefined ? 'without a scheme' : JSON.stringify(`${scheme}…`)} is unknown; write sqlite:FILE or postgres://USER@HOST:PORT/DATABASE, with / @ : ? # of a name or password percent-encoded.`,
   )
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { createOncely } from 'oncely'
 import { sqliteStore } from 'oncely/store/sqlite'
 import { ManualClock } from 'oncely/testing'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { oncely } from './command-line.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'oncely-command-'))
@@ -70,15 +70,28 @@ describe('oncely migrate', () => {
     expect(err).not.toContain('hunter2')
   })
 
-  test.each(['mysql://me:hunter2@localhost/db', 'sqlite:', 'records.db', 'http://localhost'])(
-    'refuses the URL %s and says which it takes',
-    (url) => {
-      const { code, err } = oncely('migrate', '--store', url)
-      expect(code).toBe(2)
-      expect(err).toMatch(/write sqlite:/)
-      expect(err).not.toContain('hunter2')
-    },
-  )
+  test.each([
+    'mysql://me:hunter2@localhost/db',
+    'postgres://me:ver/y@hunter2@localhost/db',
+    'postgres:me:hunter2@localhost',
+    'sqlite:',
+    'records.db',
+    'http://localhost',
+  ])('refuses the URL %s and says which it takes', (url) => {
+    const { code, err } = oncely('migrate', '--store', url)
+    expect(code).toBe(2)
+    expect(err).toMatch(/write sqlite:/)
+    expect(err).not.toContain('hunter2')
+  })
+
+  test.each(['migrate', 'inspect', 'gateway'])('takes ONCELY_STORE, and the help of %s does not show it', (name) => {
+    vi.stubEnv('ONCELY_STORE', 'postgres://me:hunter2@127.0.0.1:9/none')
+    onTestFinished(() => void vi.unstubAllEnvs())
+    const { code, out } = oncely(name, '--help')
+    expect([code, out]).toEqual([0, expect.stringContaining('ONCELY_STORE')])
+    expect(out).not.toContain('hunter2')
+    expect(oncely('migrate').code).toBe(4)
+  })
 })
 
 describe('oncely inspect', () => {

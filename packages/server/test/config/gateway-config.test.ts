@@ -83,13 +83,19 @@ routes:
     expect(await send('DELETE', '/elsewhere', 'b')).toEqual([201, 'ignored'])
     expect(await send('DELETE', '/accounts/7/close', 'c')).toEqual([201, 'created'])
     expect(await send('DELETE', '/accounts/7/close', 'c')).toEqual([201, 'replayed'])
+    expect(await send('DELETE', '/accounts/7%2F8/close', 'f')).toEqual([201, 'created'])
+    expect(await send('DELETE', '/accounts//close', 'g')).toEqual([201, 'ignored'])
+    expect(await send('DELETE', '/accounts/7/close/', 'h')).toEqual([201, 'created'])
     expect(await send('POST', '/payments', 'd')).toEqual([201, 'created'])
     service.answer = (_, response) => response.writeHead(409).end()
     expect(await send('POST', '/orders/7/cancel', 'e')).toEqual([409, null])
+    expect(await send('POST', '/orders/7%0A8', 'i')).toEqual([409, null])
+    expect(await send('POST', '/orders/', 'j')).toEqual([409, 'created'])
     const state = (key: string) =>
       /^(?:state|policy) +.*$/gm[Symbol.match](oncely('inspect', '--store', store, '--principal', 'acme', '--key', key).out)
     expect(state('d')).toEqual(['state      completed', 'policy     financial'])
-    expect(state('e')).toEqual(['state      released', 'policy     standard'])
+    for (const key of ['e', 'i']) expect(state(key)).toEqual(['state      released', 'policy     standard'])
+    expect(state('j')).toEqual(['state      completed', 'policy     standard'])
   })
 
   test('of the command line come before the file', async () => {

@@ -11,7 +11,8 @@ import {
   type PolicyOptions,
 } from 'oncely'
 import type { SuiteApplication, SuiteHeaders, SuiteRoute, SuiteServer } from 'oncely/testing'
-import { Gateway, type GatewayRoute } from '../../src/gateway/gateway.ts'
+import { Gateway } from '../../src/gateway/gateway.ts'
+import type { GatewayRoute } from '../../src/gateway/gateway-protection.ts'
 import { serveRoutes } from './suite-service.ts'
 
 // One application of the suite is three hops:
