@@ -8,7 +8,8 @@ export interface Idempotency {
   readonly replayed: boolean
   /**
    * The effect may or may not have happened, and this answer does not tell: a server error, a request still running, a record the
-   * server calls uncertain, or a refusal after an attempt whose answer was lost. Repeat with the same key, never with a new one.
+   * server calls uncertain, or a refusal after an attempt whose answer was lost, also one of an earlier call of the intent. Repeat
+   * with the same key, never with a new one.
    */
   readonly uncertain: boolean
   /** False while another region may still win over this answer. */

@@ -11,8 +11,8 @@ export interface IdempotentFetchOptions {
   /** Keeps the key of each named intent. Default `memoryKeys()`; `localStorageKeys()` outlives a reload. */
   readonly keys?: KeyStore
   /**
-   * A stored key older than this is neither sent nor sent again: past the server's retention a repeat could run twice. Default 24
-   * hours; `publishedRetention` asks the server.
+   * A key older than this is neither sent nor sent again: past the server's retention a repeat could run twice. Default 24 hours;
+   * `publishedRetention` asks the server, for stored keys only.
    */
   readonly keyAgeMsMax?: number | (() => number | Promise<number>)
   /** Makes the keys that a call does not bring. Default: random UUIDs; `timeOrderedKeys()` makes keys that sort by time. */
@@ -42,7 +42,7 @@ export type IdempotentFetch = (input: Parameters<typeof globalThis.fetch>[0], in
 interface Settings {
   readonly send: typeof globalThis.fetch
   readonly keys: KeyStore
-  readonly keyAgeMsMax: () => number | Promise<number>
+  readonly keyAgeMsMax: number | (() => number | Promise<number>)
   readonly makeKey: () => string
   readonly retry: Required<RetryOptions>
   readonly header: string
@@ -58,8 +58,8 @@ interface PreparedCall {
   readonly key: string | undefined
   readonly intent: string | undefined
   readonly signal: AbortSignal | undefined
-  /** How long the server is sure to remember the key. */
-  readonly leftMs: number
+  /** How long the server is sure to remember a key that an earlier call of the intent kept; undefined for the call's own key. */
+  readonly leftMs: number | undefined
 }
 
 /**
@@ -72,16 +72,15 @@ interface PreparedCall {
  */
 export function idempotentFetch(options: IdempotentFetchOptions = {}): IdempotentFetch {
   const { header = 'Idempotency-Key', quote = false, keyAgeMsMax = 86_400_000, keys = memoryKeys() } = options
-  if (typeof keyAgeMsMax === 'number' && !(keyAgeMsMax > 0)) {
-    throw new ClientError('ONCELY_CONFIGURATION', `keyAgeMsMax is ${keyAgeMsMax}; it must be more than 0.`)
-  }
+  const ownAgeMsMax = typeof keyAgeMsMax === 'number' ? keyAgeMsMax : Number.POSITIVE_INFINITY
+  if (!(ownAgeMsMax > 0)) throw new ClientError('ONCELY_CONFIGURATION', `keyAgeMsMax is ${ownAgeMsMax}; it must be more than 0.`)
   const retry = checkRetry(options.retry)
   const send = options.fetch ?? ((input, init) => fetch(input, init))
   const platform = { ...clientPlatform, ...options.platform }
   const settings: Settings = {
     send,
     keys,
-    keyAgeMsMax: typeof keyAgeMsMax === 'function' ? keyAgeMsMax : () => keyAgeMsMax,
+    keyAgeMsMax,
     makeKey: options.makeKey ?? platform.uuid,
     retry,
     header,
@@ -92,7 +91,8 @@ export function idempotentFetch(options: IdempotentFetchOptions = {}): Idempoten
   return async (input, init = {}) => {
     const startedMs = platform.monotonicMs()
     const call = await prepare(settings, input, init)
-    return run(settings, call, Math.min(startedMs + retry.deadlineMs, platform.monotonicMs() + call.leftMs))
+    const { leftMs = ownAgeMsMax } = call
+    return run(settings, call, Math.min(startedMs + retry.deadlineMs, platform.monotonicMs() + leftMs))
   }
 }
 
@@ -116,27 +116,27 @@ async function prepare(settings: Settings, input: PreparedCall['input'], ownInit
   }
   const signal = init.signal ?? request?.signal
   let key = given ?? inHeader
-  let leftMs = Number.POSITIVE_INFINITY
+  let leftMs: number | undefined
   if (intent !== undefined) [key, leftMs] = await keyOfIntent(settings, intent)
   else if (key === undefined && !['GET', 'HEAD', 'OPTIONS'].includes(method)) key = settings.makeKey()
   if (key !== undefined && inHeader === undefined) headers.set(settings.header, fieldValue(key, settings.quote))
   return { input, init: { ...init, headers, ...(body === undefined ? {} : { body }) }, key, intent, signal, leftMs }
 }
 
-/** The key of the intent, and how long it may still be sent. A fresh one is good for any call. */
-async function keyOfIntent({ keys, keyAgeMsMax, makeKey, platform }: Settings, intent: string): Promise<[key: string, leftMs: number]> {
+/** The key of the intent and, when it is a stored one, how long it may still be sent. */
+async function keyOfIntent({ keys, keyAgeMsMax, makeKey, platform }: Settings, intent: string): Promise<[key: string, leftMs?: number]> {
   if (intent === '')
     throw new ClientError('ONCELY_CONFIGURATION', 'intent is empty; name the one thing that is meant, such as "checkout 42".')
-  const nowMs = platform.nowMs()
-  const fresh = { key: makeKey(), madeAtMs: nowMs }
+  const fresh = { key: makeKey(), madeAtMs: platform.nowMs() }
   const { key, madeAtMs } = await keys.obtain(intent, fresh)
-  if (key === fresh.key) return [key, Number.POSITIVE_INFINITY]
-  const ageMsMax = await keyAgeMsMax()
-  const ageMs = nowMs - madeAtMs
+  if (key === fresh.key) return [key]
+  const ageMsMax = typeof keyAgeMsMax === 'number' ? keyAgeMsMax : await keyAgeMsMax()
+  // Keeping and asking took their time too.
+  const ageMs = platform.nowMs() - madeAtMs
   if (ageMs <= ageMsMax) return [key, ageMsMax - ageMs]
   throw new ClientError(
     'ONCELY_KEY_TOO_OLD',
-    `The key of this intent is ${Math.round(ageMs / 3_600_000)} hours old, more than keyAgeMsMax (${ageMsMax / 3_600_000} hours), and its outcome was never seen. Find out whether it happened, then remove it from the key store.`,
+    `The key of this intent is ${ageMs} ms old, more than keyAgeMsMax (${ageMsMax} ms), and its outcome was never seen. Find out whether it happened, then call keys.remove(intent, key).`,
   )
 }
 
@@ -154,8 +154,8 @@ function fieldValue(key: string, quote: boolean): string {
 
 async function run(settings: Settings, call: PreparedCall, deadlineMs: number): Promise<IdempotentResponse> {
   const { retry, platform, budget } = settings
-  // An attempt that may have acted without our knowing; only the outcome itself takes this back.
-  let doubt = false
+  // An attempt, of this call or of one before it, that may have acted without our knowing; only the outcome itself takes this back.
+  let doubt = call.leftMs !== undefined
   for (let attempts = 1; ; attempts++) {
     const result = await attempt(settings, call, deadlineMs)
     const answer = 'answer' in result ? result.answer : undefined

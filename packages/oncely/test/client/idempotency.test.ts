@@ -1,34 +1,18 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type IdempotentFetch, type IdempotentFetchOptions, idempotentFetch } from '../../src/client/index.ts'
-import { problem, type ScriptedServer, type Step, startScriptedServer } from './scripted-server.ts'
-import { type TestPlatform, testPlatform } from './test-platform.ts'
+import { describe, expect, test } from 'vitest'
+import { ClientBench, post, running } from './client-bench.ts'
+import { problem, type Step } from './scripted-server.ts'
 
-let server: ScriptedServer
-let time: TestPlatform
-
-beforeAll(async () => {
-  server = await startScriptedServer()
-})
-afterAll(() => server.close())
-beforeEach(() => {
-  time = testPlatform()
-})
-
-function client(options: IdempotentFetchOptions = {}): IdempotentFetch {
-  return idempotentFetch({ fetch: time.fetch, platform: time.platform, ...options })
-}
-const running = problem(409, { retryable: true })
-const post = { method: 'POST', body: '{"amount":1}' } as const
+const bench = new ClientBench()
 
 describe('the result says (R60)', () => {
   test('that the answer is a replay', async () => {
-    server.plan('reset', { status: 201, headers: { 'idempotent-replayed': 'true' } })
-    expect((await client()(server.url, post)).idempotency).toMatchObject({ replayed: true, attempts: 2, uncertain: false })
+    bench.server.plan('reset', { status: 201, headers: { 'idempotent-replayed': 'true' } })
+    expect((await bench.client()(bench.server.url, post)).idempotency).toMatchObject({ replayed: true, attempts: 2, uncertain: false })
   })
 
   test('that another region may still win', async () => {
-    server.plan({ status: 201, headers: { 'idempotency-settled': '?0' } })
-    expect((await client()(server.url, post)).idempotency).toMatchObject({ settled: false, uncertain: false })
+    bench.server.plan({ status: 201, headers: { 'idempotency-settled': '?0' } })
+    expect((await bench.client()(bench.server.url, post)).idempotency).toMatchObject({ settled: false, uncertain: false })
   })
 
   const uncertain: readonly (readonly [string, readonly Step[]])[] = [
@@ -40,8 +24,8 @@ describe('the result says (R60)', () => {
     ['a refusal follows a server error', [{ status: 502 }, problem(422, {})]],
   ]
   test.each(uncertain)('that the effect is uncertain when %s', async (_, steps) => {
-    server.plan(...steps)
-    expect((await client({ retry: { attemptsMax: 2 } })(server.url, post)).idempotency.uncertain).toBe(true)
+    bench.server.plan(...steps)
+    expect((await bench.client({ retry: { attemptsMax: 2 } })(bench.server.url, post)).idempotency.uncertain).toBe(true)
   })
 
   const certain: readonly (readonly [string, readonly Step[]])[] = [
@@ -52,7 +36,7 @@ describe('the result says (R60)', () => {
     ['the refusal is an outcome', [{ status: 404 }]],
   ]
   test.each(certain)('that the effect is certain when %s', async (_, steps) => {
-    server.plan(...steps)
-    expect((await client({ retry: { attemptsMax: 2 } })(server.url, post)).idempotency.uncertain).toBe(false)
+    bench.server.plan(...steps)
+    expect((await bench.client({ retry: { attemptsMax: 2 } })(bench.server.url, post)).idempotency.uncertain).toBe(false)
   })
 })

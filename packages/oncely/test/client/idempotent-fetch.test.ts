@@ -1,118 +1,97 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  ClientError,
-  type IdempotentFetch,
-  type IdempotentFetchOptions,
-  idempotentFetch,
-  NoAnswer,
-  type RetryOptions,
-} from '../../src/client/index.ts'
-import { problem, type Reply, type ScriptedServer, type Step, startScriptedServer } from './scripted-server.ts'
-import { startMs, type TestPlatform, testPlatform } from './test-platform.ts'
+import { describe, expect, test } from 'vitest'
+import { ClientError, idempotentFetch, NoAnswer, type RetryOptions } from '../../src/client/index.ts'
+import { ClientBench, created, post, running } from './client-bench.ts'
+import { problem, type Reply, type Step } from './scripted-server.ts'
+import { startMs, testPlatform } from './test-platform.ts'
 
-let server: ScriptedServer
-let time: TestPlatform
-
-beforeAll(async () => {
-  server = await startScriptedServer()
-})
-afterAll(() => server.close())
-beforeEach(() => {
-  time = testPlatform()
-})
-
-function client(options: IdempotentFetchOptions = {}): IdempotentFetch {
-  return idempotentFetch({ fetch: time.fetch, platform: time.platform, ...options })
-}
-const keysSeen = (): unknown[] => server.seen.map(({ headers }) => headers['idempotency-key'])
-const created: Reply = { status: 201, body: '{"id":1}' }
-const running = problem(409, { retryable: true })
-const post = { method: 'POST', body: '{"amount":1}' } as const
+const bench = new ClientBench()
 
 describe('the key (R57)', () => {
   test('is made before the first attempt and the same on every attempt', async () => {
-    server.plan({ status: 503 }, 'reset', running, { status: 502 }, created)
-    const response = await client()(server.url, post)
+    bench.server.plan({ status: 503 }, 'reset', running, { status: 502 }, created)
+    const response = await bench.client()(bench.server.url, post)
     expect(response.status).toBe(201)
     expect(await response.json()).toEqual({ id: 1 })
-    expect(keysSeen()).toEqual(Array(5).fill('key-1'))
-    expect(server.seen.map(({ body }) => body)).toEqual(Array(5).fill('{"amount":1}'))
+    expect(bench.keysSeen()).toEqual(Array(5).fill('key-1'))
+    expect(bench.server.seen.map(({ body }) => body)).toEqual(Array(5).fill('{"amount":1}'))
     expect(response.idempotency).toEqual({ key: 'key-1', attempts: 5, replayed: false, uncertain: false, settled: true })
   })
 
   test('is sent even where nothing is repeated', async () => {
-    server.plan({ status: 503 })
-    const response = await client({ retry: { attemptsMax: 1 } })(server.url, post)
+    bench.server.plan({ status: 503 })
+    const response = await bench.client({ retry: { attemptsMax: 1 } })(bench.server.url, post)
     expect(response.status).toBe(503)
-    expect(keysSeen()).toEqual(['key-1'])
+    expect(bench.keysSeen()).toEqual(['key-1'])
   })
 
   test('is random and a UUID by default', async () => {
-    server.plan(created)
-    const { idempotency } = await idempotentFetch()(server.url, post)
+    bench.server.plan(created)
+    const { idempotency } = await idempotentFetch()(bench.server.url, post)
     expect(idempotency.key).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
-    expect(keysSeen()).toEqual([idempotency.key])
+    expect(bench.keysSeen()).toEqual([idempotency.key])
   })
 
   test('comes from the maker that is given', async () => {
-    server.plan(created)
-    await client({ makeKey: () => 'made' })(server.url, post)
-    await client({ makeKey: () => 'made too' })(server.url, { ...post, intent: 'cart 1' }).catch(() => {})
-    expect(keysSeen()).toEqual(['made'])
+    bench.server.plan(created)
+    await bench.client({ makeKey: () => 'made' })(bench.server.url, post)
+    await bench
+      .client({ makeKey: () => 'made too' })(bench.server.url, { ...post, intent: 'cart 1' })
+      .catch(() => {})
+    expect(bench.keysSeen()).toEqual(['made'])
   })
 
   test('of one call is not seen in the next (R60)', async () => {
-    server.plan(created)
-    const fetch = client()
+    bench.server.plan(created)
+    const fetch = bench.client()
     const init = { ...post, headers: { 'X-Mine': '1' } }
-    await fetch(server.url, { ...init, idempotencyKey: 'mine' })
-    await fetch(server.url, init)
-    await fetch(server.url, init)
-    expect(keysSeen()).toEqual(['mine', 'key-1', 'key-2'])
+    await fetch(bench.server.url, { ...init, idempotencyKey: 'mine' })
+    await fetch(bench.server.url, init)
+    await fetch(bench.server.url, init)
+    expect(bench.keysSeen()).toEqual(['mine', 'key-1', 'key-2'])
     expect(init).toEqual({ ...post, headers: { 'X-Mine': '1' } })
   })
 
   test('of two calls at once is one each', async () => {
-    server.plan({ status: 503 }, { status: 503 }, created)
-    const fetch = client()
-    await Promise.all([fetch(server.url, post), fetch(server.url, post)])
-    expect(keysSeen().sort()).toEqual(['key-1', 'key-1', 'key-2', 'key-2'])
+    bench.server.plan({ status: 503 }, { status: 503 }, created)
+    const fetch = bench.client()
+    await Promise.all([fetch(bench.server.url, post), fetch(bench.server.url, post)])
+    expect(bench.keysSeen().sort()).toEqual(['key-1', 'key-1', 'key-2', 'key-2'])
   })
 
   test('may be a promise, and may come in the header', async () => {
-    server.plan(created)
-    await client()(server.url, { ...post, idempotencyKey: Promise.resolve('later') })
-    const { idempotency } = await client()(server.url, { ...post, headers: { 'idempotency-key': 'in-header' } })
-    expect(keysSeen()).toEqual(['later', 'in-header'])
+    bench.server.plan(created)
+    await bench.client()(bench.server.url, { ...post, idempotencyKey: Promise.resolve('later') })
+    const { idempotency } = await bench.client()(bench.server.url, { ...post, headers: { 'idempotency-key': 'in-header' } })
+    expect(bench.keysSeen()).toEqual(['later', 'in-header'])
     expect(idempotency.key).toBe('in-header')
   })
 
   test('goes out under another name, and quoted, where that is asked', async () => {
-    server.plan(created)
-    await client({ header: 'X-Request-Key', quote: true })(server.url, { ...post, idempotencyKey: 'a "b" \\ c' })
-    expect(server.seen[0]?.headers['x-request-key']).toBe('"a \\"b\\" \\\\ c"')
-    expect(keysSeen()).toEqual([undefined])
+    bench.server.plan(created)
+    await bench.client({ header: 'X-Request-Key', quote: true })(bench.server.url, { ...post, idempotencyKey: 'a "b" \\ c' })
+    expect(bench.server.seen[0]?.headers['x-request-key']).toBe('"a \\"b\\" \\\\ c"')
+    expect(bench.keysSeen()).toEqual([undefined])
   })
 
   test.each(['GET', 'HEAD', 'OPTIONS'])('is not made for %s, which is repeated without one', async (method) => {
-    server.plan({ status: 503 }, created)
-    const { idempotency } = await client()(server.url, { method })
-    expect(keysSeen()).toEqual([undefined, undefined])
+    bench.server.plan({ status: 503 }, created)
+    const { idempotency } = await bench.client()(bench.server.url, { method })
+    expect(bench.keysSeen()).toEqual([undefined, undefined])
     expect(idempotency).toMatchObject({ key: undefined, attempts: 2 })
   })
 
   test.each(['', 'a b', 'a,b', 'a;b', '"a"', 'é', 'a\n', '?1', 'x'.repeat(256)])('%j is refused before anything is sent', async (key) => {
-    server.plan(created)
-    await expect(client()(server.url, { ...post, idempotencyKey: key })).rejects.toMatchObject({ code: 'ONCELY_KEY_INVALID' })
-    expect(server.seen).toEqual([])
+    bench.server.plan(created)
+    await expect(bench.client()(bench.server.url, { ...post, idempotencyKey: key })).rejects.toMatchObject({ code: 'ONCELY_KEY_INVALID' })
+    expect(bench.server.seen).toEqual([])
   })
 
   test('comes from one place', async () => {
-    server.plan(created)
-    const twice = client()(server.url, { ...post, idempotencyKey: 'a', headers: { 'Idempotency-Key': 'b' } })
+    bench.server.plan(created)
+    const twice = bench.client()(bench.server.url, { ...post, idempotencyKey: 'a', headers: { 'Idempotency-Key': 'b' } })
     await expect(twice).rejects.toMatchObject({ code: 'ONCELY_CONFIGURATION', retryable: false, sameKey: true })
-    await expect(client()(server.url, { ...post, idempotencyKey: 'a', intent: 'b' })).rejects.toBeInstanceOf(ClientError)
-    expect(server.seen).toEqual([])
+    await expect(bench.client()(bench.server.url, { ...post, idempotencyKey: 'a', intent: 'b' })).rejects.toBeInstanceOf(ClientError)
+    expect(bench.server.seen).toEqual([])
   })
 })
 
@@ -130,27 +109,27 @@ describe('an attempt is repeated (R58)', () => {
     ['after 425 that says retryable', problem(425, { retryable: true })],
   ]
   test.each(cases)('%s', async (_, step) => {
-    server.plan(step, created)
-    const { status, idempotency } = await client()(server.url, post)
+    bench.server.plan(step, created)
+    const { status, idempotency } = await bench.client()(bench.server.url, post)
     expect(status).toBe(201)
     expect(idempotency).toMatchObject({ attempts: 2, uncertain: false })
-    expect(keysSeen()).toEqual(['key-1', 'key-1'])
+    expect(bench.keysSeen()).toEqual(['key-1', 'key-1'])
   })
 
   test('when no answer comes in time', async () => {
-    server.plan('hang', created)
-    const call = client({ retry: { attemptTimeoutMs: 2_000 } })(server.url, post)
-    await server.arrived(1)
-    time.timeOut()
+    bench.server.plan('hang', created)
+    const call = bench.client({ retry: { attemptTimeoutMs: 2_000 } })(bench.server.url, post)
+    await bench.server.arrived(1)
+    bench.time.timeOut()
     expect((await call).idempotency).toMatchObject({ attempts: 2, key: 'key-1' })
-    expect(keysSeen()).toEqual(['key-1', 'key-1'])
+    expect(bench.keysSeen()).toEqual(['key-1', 'key-1'])
   })
 
   test('when no answer comes in time, also where the caller may abort', async () => {
-    server.plan('hang', created)
-    const call = client()(server.url, { ...post, signal: new AbortController().signal })
-    await server.arrived(1)
-    time.timeOut()
+    bench.server.plan('hang', created)
+    const call = bench.client()(bench.server.url, { ...post, signal: new AbortController().signal })
+    await bench.server.arrived(1)
+    bench.time.timeOut()
     expect((await call).idempotency.attempts).toBe(2)
   })
 })
@@ -173,16 +152,16 @@ describe('an answer is final (R58)', () => {
     ['508', problem(508, { retryable: true })],
   ]
   test.each(cases)('%s', async (_, reply) => {
-    server.plan(reply, created)
-    const { status, idempotency } = await client()(server.url, post)
+    bench.server.plan(reply, created)
+    const { status, idempotency } = await bench.client()(bench.server.url, post)
     expect(status).toBe(reply.status)
     expect(idempotency.attempts).toBe(1)
-    expect(server.seen.length).toBe(1)
+    expect(bench.server.seen.length).toBe(1)
   })
 
   test('with its body unread', async () => {
-    server.plan(problem(409, { retryable: false, detail: 'uncertain' }))
-    expect(await (await client()(server.url, post)).json()).toMatchObject({ detail: 'uncertain' })
+    bench.server.plan(problem(409, { retryable: false, detail: 'uncertain' }))
+    expect(await (await bench.client()(bench.server.url, post)).json()).toMatchObject({ detail: 'uncertain' })
   })
 })
 
@@ -190,109 +169,113 @@ describe('the pause (R58)', () => {
   const retry = { backoffMs: 100, backoffMsMax: 350, attemptsMax: 5, deadlineMs: 100_000 }
 
   test('is drawn from nothing up to a bound that doubles and is capped', async () => {
-    server.plan({ status: 503 })
-    time.draw(0.5)
-    await client({ retry })(server.url, post)
-    expect(time.pausesMs).toEqual([50, 100, 175, 175])
-    time = testPlatform()
-    time.draw(0)
-    await client({ retry })(server.url, post)
-    expect(time.pausesMs).toEqual([0, 0, 0, 0])
+    bench.server.plan({ status: 503 })
+    bench.time.draw(0.5)
+    await bench.client({ retry })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([50, 100, 175, 175])
+    bench.time = testPlatform()
+    bench.time.draw(0)
+    await bench.client({ retry })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([0, 0, 0, 0])
   })
 
   test('is at least Retry-After in seconds, and jittered above it', async () => {
-    server.plan({ status: 503, headers: { 'retry-after': '3' } }, created)
-    await client({ retry })(server.url, post)
-    expect(time.pausesMs).toEqual([3_050])
+    bench.server.plan({ status: 503, headers: { 'retry-after': '3' } }, created)
+    await bench.client({ retry })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([3_050])
   })
 
   test('is at least Retry-After as a date, by the clock of the server', async () => {
     const headers = { date: 'Fri, 01 Jan 2027 00:00:00 GMT', 'retry-after': 'Fri, 01 Jan 2027 00:00:04 GMT' }
-    server.plan({ status: 503, headers }, created)
-    await client({ retry })(server.url, post)
-    expect(time.pausesMs).toEqual([4_050])
+    bench.server.plan({ status: 503, headers }, created)
+    await bench.client({ retry })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([4_050])
   })
 
   test('is at least Retry-After as a date, by the own clock where the server shows none', async () => {
     const headers = { 'retry-after': new Date(startMs + 6_000).toUTCString() }
-    server.plan({ status: 503, headers, undated: true }, created)
-    await client({ retry })(server.url, post)
-    expect(time.pausesMs).toEqual([6_050])
+    bench.server.plan({ status: 503, headers, undated: true }, created)
+    await bench.client({ retry })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([6_050])
   })
 
   test('takes a longer Retry-After as its own bound, and one in the past as none', async () => {
     const past = { date: 'Fri, 01 Jan 2027 00:00:00 GMT', 'retry-after': 'Thu, 31 Dec 2026 00:00:00 GMT' }
-    server.plan({ status: 503, headers: { 'retry-after': '86400' } }, { status: 503, headers: past }, created)
-    await client({ retry: { ...retry, retryAfterMsMax: 7_000 } })(server.url, post)
-    expect(time.pausesMs).toEqual([7_050, 100])
+    bench.server.plan({ status: 503, headers: { 'retry-after': '86400' } }, { status: 503, headers: past }, created)
+    await bench.client({ retry: { ...retry, retryAfterMsMax: 7_000 } })(bench.server.url, post)
+    expect(bench.time.pausesMs).toEqual([7_050, 100])
   })
 
   test('ends at once when the caller aborts', async () => {
-    server.plan({ status: 503 })
+    bench.server.plan({ status: 503 })
     const controller = new AbortController()
-    const pausing = time.holdPauses()
-    const call = client()(server.url, { ...post, signal: controller.signal })
+    const pausing = bench.time.holdPauses()
+    const call = bench.client()(bench.server.url, { ...post, signal: controller.signal })
     await pausing
     controller.abort(new Error('closed the page'))
     await expect(call).rejects.toThrow('closed the page')
-    expect(server.seen.length).toBe(1)
+    expect(bench.server.seen.length).toBe(1)
   })
 })
 
 describe('a call ends (R58)', () => {
   test('with the last answer when its attempts are used up', async () => {
-    server.plan({ status: 503 })
-    const { status, idempotency } = await client({ retry: { attemptsMax: 3 } })(server.url, post)
+    bench.server.plan({ status: 503 })
+    const { status, idempotency } = await bench.client({ retry: { attemptsMax: 3 } })(bench.server.url, post)
     expect(status).toBe(503)
     expect(idempotency).toEqual({ key: 'key-1', attempts: 3, replayed: false, uncertain: true, settled: true })
-    expect(keysSeen()).toEqual(['key-1', 'key-1', 'key-1'])
+    expect(bench.keysSeen()).toEqual(['key-1', 'key-1', 'key-1'])
   })
 
   test('with NoAnswer when the last attempt got none', async () => {
-    server.plan('reset')
-    const error = await client({ retry: { attemptsMax: 2 } })(server.url, post).catch((reason: unknown) => reason)
+    bench.server.plan('reset')
+    const error = await bench
+      .client({ retry: { attemptsMax: 2 } })(bench.server.url, post)
+      .catch((reason: unknown) => reason)
     expect(error).toBeInstanceOf(NoAnswer)
     expect(error).toMatchObject({ code: 'ONCELY_NO_ANSWER', retryable: true, sameKey: true, cause: expect.any(TypeError) })
     expect((error as NoAnswer).idempotency).toEqual({ key: 'key-1', attempts: 2, replayed: false, uncertain: true, settled: true })
   })
 
   test('at its deadline, without a pause that would pass it', async () => {
-    server.plan({ status: 503, headers: { 'retry-after': '9' } })
-    const { status, idempotency } = await client({ retry: { deadlineMs: 20_000, attemptsMax: 50 } })(server.url, post)
+    bench.server.plan({ status: 503, headers: { 'retry-after': '9' } })
+    const { status, idempotency } = await bench.client({ retry: { deadlineMs: 20_000, attemptsMax: 50 } })(bench.server.url, post)
     expect(status).toBe(503)
     expect(idempotency.attempts).toBe(3)
-    expect(time.pausesMs.every((ms) => ms >= 9_000)).toBe(true)
+    expect(bench.time.pausesMs.every((ms) => ms >= 9_000)).toBe(true)
   })
 
   test('at its deadline, in the middle of an attempt', async () => {
-    server.plan('hang')
-    const call = client({ retry: { deadlineMs: 1_000, attemptTimeoutMs: 5_000 } })(server.url, post)
-    await server.arrived(1)
-    time.timeOut()
+    bench.server.plan('hang')
+    const call = bench.client({ retry: { deadlineMs: 1_000, attemptTimeoutMs: 5_000 } })(bench.server.url, post)
+    await bench.server.arrived(1)
+    bench.time.timeOut()
     await expect(call).rejects.toMatchObject({ code: 'ONCELY_NO_ANSWER', cause: { message: 'No answer within 1000 ms.' } })
   })
 
   test('early when the calls before it used up the budget, until successes fill it again', async () => {
-    const fetch = client({ retry: { budgetMax: 2, attemptsMax: 5 } })
-    server.plan({ status: 503 })
-    expect((await fetch(server.url, post)).idempotency.attempts).toBe(3)
-    expect((await fetch(server.url, post)).idempotency.attempts).toBe(1)
-    server.plan(created)
-    await fetch(server.url, post)
-    server.plan({ status: 503 })
-    expect((await fetch(server.url, post)).idempotency.attempts).toBe(2)
+    const fetch = bench.client({ retry: { budgetMax: 2, attemptsMax: 5 } })
+    bench.server.plan({ status: 503 })
+    expect((await fetch(bench.server.url, post)).idempotency.attempts).toBe(3)
+    expect((await fetch(bench.server.url, post)).idempotency.attempts).toBe(1)
+    bench.server.plan(created)
+    await fetch(bench.server.url, post)
+    bench.server.plan({ status: 503 })
+    expect((await fetch(bench.server.url, post)).idempotency.attempts).toBe(2)
   })
 
   test('with the reason of the caller who aborts it, before or while it is sent', async () => {
-    server.plan('hang')
-    await expect(client()(server.url, { ...post, signal: AbortSignal.abort(new Error('too late')) })).rejects.toThrow('too late')
-    expect(server.seen).toEqual([])
+    bench.server.plan('hang')
+    await expect(bench.client()(bench.server.url, { ...post, signal: AbortSignal.abort(new Error('too late')) })).rejects.toThrow(
+      'too late',
+    )
+    expect(bench.server.seen).toEqual([])
     const controller = new AbortController()
-    const call = client({ retry: { attemptsMax: 1 } })(server.url, { ...post, signal: controller.signal })
-    await server.arrived(1)
+    const call = bench.client({ retry: { attemptsMax: 1 } })(bench.server.url, { ...post, signal: controller.signal })
+    await bench.server.arrived(1)
     controller.abort(new Error('changed my mind'))
     await expect(call).rejects.toThrow('changed my mind')
-    expect(server.seen.length).toBe(1)
+    expect(bench.server.seen.length).toBe(1)
   })
 })
 
@@ -307,9 +290,9 @@ describe('an option', () => {
   })
 
   test('may be undefined, which is its preset', async () => {
-    server.plan({ status: 503 }, created)
-    const fetch = client({ retry: { attemptsMax: undefined } as unknown as { attemptsMax: number } })
-    expect((await fetch(server.url, post)).status).toBe(201)
+    bench.server.plan({ status: 503 }, created)
+    const fetch = bench.client({ retry: { attemptsMax: undefined } as unknown as { attemptsMax: number } })
+    expect((await fetch(bench.server.url, post)).status).toBe(201)
     expect(() => idempotentFetch({ keyAgeMsMax: 0 })).toThrow('keyAgeMsMax is 0')
   })
 })

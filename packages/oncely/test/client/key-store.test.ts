@@ -1,4 +1,8 @@
-import { describe, expect, test } from 'vitest'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { fileKeys } from '../../src/client/file/index.ts'
 import { type KeyStore, localStorageKeys, memoryKeys, type WebStorage } from '../../src/client/index.ts'
 
 function mapStorage(): WebStorage & { readonly entries: Map<string, string> } {
@@ -11,12 +15,19 @@ function mapStorage(): WebStorage & { readonly entries: Map<string, string> } {
   }
 }
 
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'oncely-keys-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
 const first = { key: 'first', madeAtMs: 1 }
 const second = { key: 'second', madeAtMs: 2 }
 
 describe.each<readonly [string, () => KeyStore]>([
   ['memoryKeys', () => memoryKeys()],
   ['localStorageKeys', () => localStorageKeys({ storage: mapStorage() })],
+  ['fileKeys', () => fileKeys({ folder: temporaryFolder() })],
 ])('%s', (_, make) => {
   test('answers the key that was kept first', async () => {
     const keys = make()

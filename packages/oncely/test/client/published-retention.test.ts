@@ -1,30 +1,10 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import {
-  type IdempotentFetch,
-  type IdempotentFetchOptions,
-  idempotentFetch,
-  memoryKeys,
-  publishedRetention,
-} from '../../src/client/index.ts'
-import { type Reply, type ScriptedServer, startScriptedServer } from './scripted-server.ts'
-import { startMs, type TestPlatform, testPlatform } from './test-platform.ts'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { memoryKeys, publishedRetention } from '../../src/client/index.ts'
+import { ClientBench, created } from './client-bench.ts'
+import { startMs } from './test-platform.ts'
 
-let server: ScriptedServer
-let time: TestPlatform
-
-beforeAll(async () => {
-  server = await startScriptedServer()
-})
-afterAll(() => server.close())
-beforeEach(() => {
-  time = testPlatform()
-})
-
-function client(options: IdempotentFetchOptions = {}): IdempotentFetch {
-  return idempotentFetch({ fetch: time.fetch, platform: time.platform, ...options })
-}
+const bench = new ClientBench()
 const post = { method: 'POST', body: '{"amount":1}', intent: 'cart 1' } as const
-const created: Reply = { status: 201, body: '{"id":1}' }
 const hourMs = 3_600_000
 
 function published(document: unknown, status = 200): typeof fetch {
@@ -58,36 +38,68 @@ describe('the published retention (R59)', () => {
       asked++
       return publishedRetention('https://api.example/.well-known/idempotency', 'create-payment', hour)()
     }
-    const fetch = client({ keyAgeMsMax, retry: { attemptsMax: 1 } })
-    server.plan({ status: 503 })
-    await fetch(server.url, post)
+    const fetch = bench.client({ keyAgeMsMax, retry: { attemptsMax: 1 } })
+    bench.server.plan({ status: 503 })
+    await fetch(bench.server.url, post)
     expect(asked).toBe(0)
-    time.passMs(hourMs)
-    await fetch(server.url, post).catch(() => {})
-    expect(server.seen.length).toBe(2)
-    time.passMs(1)
-    await expect(fetch(server.url, post)).rejects.toMatchObject({ code: 'ONCELY_KEY_TOO_OLD' })
-    expect(server.seen.length).toBe(2)
+    bench.time.passMs(hourMs)
+    await fetch(bench.server.url, post).catch(() => {})
+    expect(bench.server.seen.length).toBe(2)
+    bench.time.passMs(1)
+    await expect(fetch(bench.server.url, post)).rejects.toMatchObject({ code: 'ONCELY_KEY_TOO_OLD' })
+    expect(bench.server.seen.length).toBe(2)
     expect(asked).toBe(2)
   })
 
   test('ends the retries of a call whose stored key would outlive it', async () => {
     const keys = memoryKeys()
     keys.obtain('cart 1', { key: 'old', madeAtMs: startMs - hourMs + 1_000 })
-    server.plan({ status: 503 })
+    bench.server.plan({ status: 503 })
     const retry = { backoffMs: 600, backoffMsMax: 600, attemptsMax: 10 }
-    const { status, idempotency } = await client({ keys, keyAgeMsMax: hourMs, retry })(server.url, post)
+    const { status, idempotency } = await bench.client({ keys, keyAgeMsMax: hourMs, retry })(bench.server.url, post)
     expect(status).toBe(503)
-    expect(time.pausesMs).toEqual([300, 300, 300])
+    expect(bench.time.pausesMs).toEqual([300, 300, 300])
     expect(idempotency).toMatchObject({ key: 'old', attempts: 4, uncertain: true })
+  })
+
+  test('ends the retries of a call whose own key would outlive it', async () => {
+    bench.server.plan({ status: 503 })
+    const retry = { backoffMs: 600, backoffMsMax: 600, attemptsMax: 10 }
+    const { idempotency } = await bench.client({ keyAgeMsMax: 1_000, retry })(bench.server.url, { ...post, intent: undefined })
+    expect(bench.time.pausesMs).toEqual([300, 300, 300])
+    expect(idempotency.attempts).toBe(4)
+  })
+
+  test('counts the time in which it was asked for', async () => {
+    const keys = memoryKeys()
+    keys.obtain('cart 1', { key: 'old', madeAtMs: startMs })
+    bench.server.plan(created)
+    const keyAgeMsMax = async () => {
+      bench.time.passMs(hourMs + 1)
+      return hourMs
+    }
+    await expect(bench.client({ keys, keyAgeMsMax })(bench.server.url, post)).rejects.toMatchObject({ code: 'ONCELY_KEY_TOO_OLD' })
+    expect(bench.server.seen).toEqual([])
+  })
+
+  test('is not waited for without end', async () => {
+    const late = new Error('too late')
+    const bound = vi.spyOn(AbortSignal, 'timeout').mockReturnValue(AbortSignal.abort(late))
+    onTestFinished(() => bound.mockRestore())
+    const silent: typeof fetch = (_url, init) =>
+      new Promise((_, reject) => {
+        if (init?.signal?.aborted) reject(init.signal.reason)
+      })
+    await expect(publishedRetention('https://api.example/', 'create-payment', silent)()).rejects.toBe(late)
+    expect(bound).toHaveBeenCalledWith(10_000)
   })
 
   test('that cannot be read lets nothing out under a stored key', async () => {
     const keys = memoryKeys()
     keys.obtain('cart 1', { key: 'old', madeAtMs: startMs })
-    server.plan(created)
-    const call = client({ keys, keyAgeMsMax: () => Promise.reject(new Error('no route')) })(server.url, post)
+    bench.server.plan(created)
+    const call = bench.client({ keys, keyAgeMsMax: () => Promise.reject(new Error('no route')) })(bench.server.url, post)
     await expect(call).rejects.toThrow('no route')
-    expect(server.seen).toEqual([])
+    expect(bench.server.seen).toEqual([])
   })
 })

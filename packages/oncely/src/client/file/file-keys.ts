@@ -7,7 +7,7 @@
 // begins with a dot, which is never read.
 import { createHash, randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, rm, rmdir, unlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { ClientError, type KeyStore, type StoredKey } from '../index.ts'
 
 export interface FileKeysOptions {
@@ -22,6 +22,7 @@ const turnsMax = 100
  * Keeps keys in files, so that a call survives a restart of the process, a crash and a power cut: a key is on disk before `obtain`
  * answers. Processes may share the folder on a local disk; one that starts an intent that another has started sends the same key.
  *
+ * @example idempotentFetch({ keys: fileKeys({ folder: '/var/lib/shop/keys' }) })
  * @throws ClientError `ONCELY_CONFIGURATION` for an empty folder name; on use, what the file system throws.
  */
 export function fileKeys(options: FileKeysOptions): KeyStore {
@@ -34,7 +35,11 @@ export function fileKeys(options: FileKeysOptions): KeyStore {
       const place = join(folder, hash(intent))
       for (let turn = 0; turn < turnsMax; turn++) {
         const stored = await read(place)
-        if (stored !== undefined) return stored
+        if (stored !== undefined) {
+          // Who kept it may not have come to this.
+          await syncFolder(folder)
+          return stored
+        }
         if (await keep(folder, place, fresh)) return fresh
       }
       throw new Error(`No key could be read from or kept in ${place} in ${turnsMax} turns.`)
@@ -62,7 +67,7 @@ async function read(place: string): Promise<StoredKey | undefined> {
 /** Puts a finished folder in its place in one step; false when another one is there. */
 async function keep(folder: string, place: string, fresh: StoredKey): Promise<boolean> {
   const made = join(folder, `.${randomUUID()}`)
-  await mkdir(made, { recursive: true, mode: 0o700 })
+  const topmost = (await mkdir(made, { recursive: true, mode: 0o700 })) ?? made
   try {
     const file = await open(join(made, hash(fresh.key)), 'wx', 0o600)
     try {
@@ -76,6 +81,8 @@ async function keep(folder: string, place: string, fresh: StoredKey): Promise<bo
     await rmdir(place).catch(unless('ENOENT', 'ENOTEMPTY', 'EEXIST', 'EPERM'))
     await rename(made, place)
     await syncFolder(folder)
+    // A folder that was made on the way is on disk when its own folder is.
+    for (let path = folder; path.length >= topmost.length; path = dirname(path)) await syncFolder(dirname(path))
     return true
   } catch (error) {
     await rm(made, { recursive: true, force: true })

@@ -46,6 +46,7 @@ const storeName = 'keys'
  * Keeps keys in the browser's database, so that a call survives a reload, a crash and, where the disk obeys, a power cut. Its
  * transactions are one after another: two tabs, or a page and its worker, that start one intent at once send one key.
  *
+ * @example idempotentFetch({ keys: indexedDatabaseKeys() })
  * @throws ClientError `ONCELY_CONFIGURATION` where there is no IndexedDB; on use, what the database throws.
  */
 export function indexedDatabaseKeys(options: IndexedDatabaseKeysOptions = {}): KeyStore {
