@@ -148,6 +148,20 @@ describe('a row that somebody holds', () => {
   )
 
   test(
+    'under a lease that is not committed yet: in progress for as long as the lease lasts',
+    inPlace(async (place) => {
+      const id = newId()
+      const { tx, rollback } = await begin(place.pool)
+      acquired(await place.store.within(tx).claim(leaseRequest(id)))
+      const answer = await place.store.claim(leaseRequest(id))
+      expect(answer).toMatchObject({ word: 'in-progress', retryAfterMs: expect.any(Number) })
+      expect('retryAfterMs' in answer && answer.retryAfterMs).toBeGreaterThan(20_000)
+      await rollback()
+      expect((await place.store.claim(leaseRequest(id))).word).toBe('acquired')
+    }),
+  )
+
+  test(
     'uncertain, and held: not sealed, lent or run again',
     inPlace(async (place) => {
       const id = newId()

@@ -106,6 +106,30 @@ describe('migrations', () => {
   )
 
   test(
+    'one that fails leaves the session of the pool as it was',
+    inPlace(async (place) => {
+      const { pool, store } = place.another({ pool: { connectionLimit: 1 } })
+      await pool.query("SET SESSION sql_mode = 'ANSI_QUOTES'")
+      await place.sql("UPDATE {migrations} SET checksum = 'x' WHERE number = 3")
+      await expect(store.migrate()).rejects.toMatchObject({ code: 'ONCELY_STORE_SCHEMA' })
+      expect((await pool.query('SELECT @@sql_mode AS mode'))[0]).toEqual([{ mode: 'ANSI_QUOTES' }])
+    }),
+  )
+
+  test(
+    'a pool whose statements do not commit by themselves is refused',
+    inPlace(async (place) => {
+      const { pool, store } = place.another({ pool: { connectionLimit: 1 } })
+      await pool.query('SET SESSION autocommit = 0')
+      await expect(store.open()).rejects.toMatchObject({
+        code: 'ONCELY_CONFIGURATION',
+        message: expect.stringMatching(/autocommit = 0.*autocommit = 1/),
+      })
+      await pool.query('ROLLBACK')
+    }),
+  )
+
+  test(
     'tables and procedures dropped under a running store are named by every call',
     inPlace(async (place) => {
       await place.store.claim(leaseRequest(newId()))

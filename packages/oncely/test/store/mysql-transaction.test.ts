@@ -264,6 +264,59 @@ describe('a transaction that the user opened', () => {
   )
 
   test(
+    'still knows the number of its last row, whatever is claimed and completed in it',
+    inPlace(async (place) => {
+      const { tx, commit: end } = await begin(place.pool)
+      await addEffect(tx, 'first')
+      await addEffect(tx, 'second')
+      const scope = place.store.within(tx)
+      const lastRow = async (): Promise<unknown> => (await tx.query('SELECT LAST_INSERT_ID() AS number'))[0]
+      const { ownership } = acquired(await scope.claim(request(newId())))
+      expect(await lastRow()).toEqual([{ number: 2 }])
+      expect(await scope.complete(ownership, outcomeOf('done'))).toBe('done')
+      expect(await lastRow()).toEqual([{ number: 2 }])
+      await end()
+    }),
+  )
+
+  test.each([
+    ['finds the row held', async () => ({ rows: [{ answer: 'busy f' }], count: 1 })],
+    ['waits too long', async () => Promise.reject(Object.assign(new Error('Lock wait timeout'), { errno: 1205, sqlState: 'HY000' }))],
+  ] as const)('that a server with innodb_rollback_on_timeout rolls back when a claim %s: repeat all of it', async (_, answer) => {
+    await inPlace(async (place) => {
+      const layer = fromMysql2(place.pool)
+      const run: typeof layer.run = async (tx, statements) => {
+        if (!statements.some((statement) => statement.startsWith('CALL'))) return layer.run(tx, statements)
+        await tx.query('ROLLBACK')
+        return answer()
+      }
+      const { tx, rollback } = await begin(place.pool)
+      const claim = mysqlStore({ ...layer, run })
+        .within(tx)
+        .claim(request(newId()))
+      await expect(claim).rejects.toMatchObject({ code: 'ONCELY_TRANSACTION_CONFLICT' })
+      await rollback()
+    })()
+  })
+
+  test(
+    'before the operation was known hears its outcome all the same',
+    inPlace(async (place) => {
+      const claim = (): ReturnType<typeof request> => request(id, 'same', { operation: 'newer-than-the-snapshot' })
+      const id = newId()
+      const { tx, rollback } = await begin(place.pool)
+      await tx.query('SELECT * FROM effects')
+      await place.store.transact(claim(), options, async () => commit('paid'))
+      expect(await place.store.within(tx).claim(claim())).toMatchObject({
+        word: 'replay',
+        record: { operation: 'newer-than-the-snapshot' },
+        outcome: outcomeOf('paid'),
+      })
+      await rollback()
+    }),
+  )
+
+  test(
     'whose connection is lost: the claim says that nothing was applied',
     inPlace(async (place) => {
       const pool: Pool = createPool({ uri: urlOf(place.database), connectionLimit: 1 })

@@ -1,4 +1,4 @@
-import type { StoreInfo } from '../../core/index.ts'
+import { ConfigurationError, type StoreInfo } from '../../core/index.ts'
 import { numberOf, onlyRow, type Row, textOf } from '../../sql/index.ts'
 import type { StoreProcedures } from './store-procedure.ts'
 
@@ -6,13 +6,18 @@ import type { StoreProcedures } from './store-procedure.ts'
 export async function serverInfo<Tx>(procedures: StoreProcedures<Tx>): Promise<StoreInfo> {
   const { prefix } = procedures.place
   await procedures.rows('its epoch', procedures.call('settle_epoch', []))
-  const statement = `SELECT @@innodb_flush_log_at_trx_commit AS flush_log, @@innodb_doublewrite AS doublewrite, @@log_bin AS log_bin,
+  const statement = `SELECT @@SESSION.autocommit AS autocommit, @@innodb_flush_log_at_trx_commit AS flush_log, @@innodb_doublewrite AS doublewrite, @@log_bin AS log_bin,
   @@sync_binlog AS sync_binlog, @@innodb_flush_method AS flush_method,
   (SELECT GROUP_CONCAT(t.table_name ORDER BY t.table_name SEPARATOR ', ') FROM information_schema.tables t
     WHERE t.table_schema = DATABASE() AND LEFT(t.table_name, ${prefix.length}) = '${prefix}'
       AND t.engine <> 'InnoDB' AND t.table_name <> '${prefix}start') AS unsafe,
   i.instance FROM ${procedures.nameOf('instance')} i`
   const row = onlyRow(await procedures.rows('its settings', statement))
+  // Single statements commit by themselves: elsewhere counts would be lost, and what was read once would be read again.
+  if (numberOf(row['autocommit']) !== 1)
+    throw new ConfigurationError(
+      `The connections of ${procedures.layer.name} have autocommit = 0: give the store a pool whose sessions have autocommit = 1; a transaction of the library's turns it off for itself.`,
+    )
   return { ...survives(row), instanceId: textOf(row['instance']) }
 }
 

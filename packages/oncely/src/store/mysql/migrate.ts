@@ -39,10 +39,11 @@ export async function migrate<Tx>(layer: SqlLayer<Tx>, place: SqlPlace): Promise
           for (const statement of [...migration.statements, journalEntry(migration)]) await run(placed(statement, place))
           await run('COMMIT')
         }
-        await run('SET SESSION sql_mode = @oncely_mode')
       } catch (error) {
         failure = fail(error)
       }
+      // Without its connection there is no session left to put back.
+      await run('SET SESSION sql_mode = @oncely_mode').catch(() => {})
       return { end: 'roll-back', statement: unlockStatement(place), value: failure }
     },
   )

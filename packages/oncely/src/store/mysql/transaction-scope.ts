@@ -69,15 +69,26 @@ export class MysqlScope<Tx> implements TransactionScope {
   async #claimLine(request: ClaimRequest, ids: DictionaryIds, inside: InsideClaim): Promise<string | ClaimAnswer> {
     const savepoint = `oncely_${++savepoints}`
     this.#savepoint = savepoint
+    const statement = this.#procedures.claimInside(request, ids, inside)
+    let line: string
     try {
-      const statement = this.#procedures.claimInside(request, ids, inside)
-      const line = answerOf(await this.#procedures.layer.run(this.#tx, [`SAVEPOINT ${savepoint}`, statement]))
-      if (isBusy(line) || boundAttempt(line) !== undefined) await this.rollBack()
-      return line
+      line = answerOf(await this.#procedures.layer.run(this.#tx, [`SAVEPOINT ${savepoint}`, statement]))
     } catch (error) {
-      await this.rollBack().catch(() => {})
-      return this.#claimFailed(error)
+      return this.#claimFailed(error, await this.#undone())
     }
+    if ((isBusy(line) || boundAttempt(line) !== undefined) && !(await this.#undone())) throw conflict(undefined)
+    return line
+  }
+
+  /**
+   * Gives the claim's savepoint up; false when it is gone. A server with innodb_rollback_on_timeout ends the whole transaction when
+   * a lock is not to be had, and whoever went on would lose the rows written before.
+   */
+  #undone(): Promise<boolean> {
+    return this.rollBack().then(
+      () => true,
+      () => false,
+    )
   }
 
   async #answered(request: ClaimRequest, line: string): Promise<ClaimAnswer> {
@@ -147,10 +158,11 @@ export class MysqlScope<Tx> implements TransactionScope {
     await this.#procedures.layer.run(this.#tx, [`RELEASE SAVEPOINT ${savepoint}`])
   }
 
-  #claimFailed(error: unknown): ClaimAnswer {
+  #claimFailed(error: unknown, undone: boolean): ClaimAnswer {
     const { place, layer } = this.#procedures
     switch (meaningOf(error)) {
       case 'in-progress':
+        if (!undone) throw conflict(error)
         return { word: 'in-progress', retryAfterMs: 1_000 }
       case 'retry':
         throw conflict(error)

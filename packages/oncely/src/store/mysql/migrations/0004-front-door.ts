@@ -11,6 +11,8 @@ const claimInside = procedure(
   ${request}`,
   `BEGIN
   DECLARE v_line LONGTEXT CHARACTER SET utf8mb4;
+  -- The session's, which the user's next statement may ask for.
+  DECLARE v_last BIGINT UNSIGNED DEFAULT LAST_INSERT_ID();
   DECLARE v_wait BIGINT DEFAULT @@SESSION.innodb_lock_wait_timeout;
   DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN
     SET SESSION innodb_lock_wait_timeout = v_wait;
@@ -18,7 +20,7 @@ const claimInside = procedure(
   END;
   ${impatient}
   CALL {claim}(p_within, p_committed, p_look, p_instance, ${given}, v_line);
-  SET SESSION innodb_lock_wait_timeout = v_wait;
+  SET SESSION innodb_lock_wait_timeout = v_wait, SESSION last_insert_id = v_last;
   IF NOT p_within THEN
     SAVEPOINT oncely_open;
   END IF;

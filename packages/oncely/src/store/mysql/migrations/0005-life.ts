@@ -86,7 +86,9 @@ const completeInside = procedure(
   `IN p_opened TINYINT, ${owned}, ${outcome}, ${told}`,
   `BEGIN
   DECLARE v_word VARCHAR(16);
+  DECLARE v_last BIGINT UNSIGNED DEFAULT LAST_INSERT_ID();
   CALL {complete}(1, p_opened, p_id, p_epoch, p_seq, p_attempt, p_codec, p_checksum, p_bytes, p_owner, p_trace, v_word);
+  SET SESSION last_insert_id = v_last;
   SELECT v_word AS answer;
 END`,
 )
