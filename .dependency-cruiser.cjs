@@ -10,7 +10,7 @@ const layers = {
   http: ['core'],
   sql: ['core', 'platform'],
   store: ['core', 'platform', 'sql'],
-  transaction: ['core'],
+  transaction: ['core', 'sql'],
   lock: ['core', 'platform'],
   inbox: ['core'],
   outbox: ['core'],

@@ -1,6 +1,5 @@
 export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
 export type { Cache, CacheReading } from './cache.ts'
-export { callbackTransaction } from './callback-transaction.ts'
 export { canonicalJson, canonicalValue } from './canonical-json.ts'
 export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
 export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'

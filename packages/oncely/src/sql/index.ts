@@ -1,3 +1,4 @@
+export { callbackTransaction } from './callback-transaction.ts'
 export { Dictionary, type DictionaryIds } from './dictionary.ts'
 export { errorChain } from './error-chain.ts'
 export {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { createOncely, type Oncely } from 'oncely'
 import { handle } from 'oncely/adapter/fetch'
 import { reply } from 'oncely/http'
@@ -69,6 +70,31 @@ export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, extraW
       await place.close(ended)
     }
   }
+
+  test(
+    "an error of the store's own statements carries nothing of their text, which holds bodies",
+    inWorld(async ({ layer }) => {
+      const statement = "SELECT 'of a body' FROM nowhere"
+      const failures = await Promise.all([
+        layer.query(statement).catch((error: unknown) => error),
+        layer
+          .transaction({ isolation: 'default', statements: [statement] }, async () => ({ end: 'commit', statements: [], value: 1 }))
+          .catch((error: unknown) => error),
+        layer
+          .transaction({ isolation: 'default', statements: ['SELECT 1'] }, async () => ({
+            end: 'commit',
+            statements: [statement],
+            value: 1,
+          }))
+          .catch((error: unknown) => error),
+      ])
+      for (const failure of failures) {
+        const told = inspect(failure, { depth: null })
+        expect(told).toContain('nowhere')
+        expect(told).not.toContain('of a body')
+      }
+    }),
+  )
 
   describe('a transaction that the library opens', () => {
     test(

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { createPool, type PoolConnection, type PoolOptions, type RowDataPacket } from 'mysql2/promise'
 import { expect, onTestFinished, test } from 'vitest'
 import { fromMysql2 } from '../../src/transaction/mysql2/index.ts'
@@ -31,6 +32,14 @@ test('the handler gets the connection of the pool, inside the transaction', asyn
     ended: 'committed',
     rows: { rows: [{ two: 2 }], count: 1 },
   })
+})
+
+test("an error of the store's own statements carries nothing of their text, which holds bodies", async () => {
+  const { layer } = onePool()
+  const failing = layer.query("SELECT 'of a body' FROM nowhere")
+  const error: unknown = await failing.catch((failure: unknown) => failure)
+  expect(inspect(error, { depth: null })).toContain('nowhere')
+  expect(inspect(error, { depth: null })).not.toContain('of a body')
 })
 
 test.each([

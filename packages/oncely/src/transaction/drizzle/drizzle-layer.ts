@@ -1,4 +1,5 @@
-import { callbackTransaction, type Isolation, type SqlLayer, type SqlRows, type SqlValue } from '../../core/index.ts'
+import type { Isolation, SqlLayer, SqlRows, SqlValue } from '../../core/index.ts'
+import { callbackTransaction } from '../../sql/index.ts'
 
 /** The part of a Drizzle database, or of one of its transactions, that is called here. */
 export interface DrizzleExecutor {
@@ -38,7 +39,7 @@ export function fromDrizzle<Database extends DrizzleDatabase>(database: Database
     ridesAlong: false,
     transaction: (opening, body) =>
       callbackTransaction(layer, (inside) => database.transaction(inside, isolations[opening.isolation]), opening, body),
-    run: async (tx, statements) => lastRows(await tx.execute(statements.join('; '))),
+    run: async (tx, statements) => lastRows(await tx.execute(statements.join('; ')).then(undefined, throwDriversOwn)),
     query: async (statement, values = []) => {
       const client = database.$client
       const bound = values.map(toDriver)
@@ -53,6 +54,11 @@ const isolations: Readonly<Record<Isolation, { readonly isolationLevel: string }
   'read-committed': { isolationLevel: 'read committed' },
   'repeatable-read': { isolationLevel: 'repeatable read' },
   serializable: { isolationLevel: 'serializable' },
+}
+
+/** Drizzle's error has the statement in its message, and with it an outcome's bytes; the driver's has not. */
+function throwDriversOwn(error: unknown): never {
+  throw (error as { readonly cause?: unknown }).cause ?? error
 }
 
 type Rows = SqlRows['rows']

@@ -1,4 +1,5 @@
-import { callbackTransaction, type Isolation, type SqlLayer, type SqlRows, type SqlValue } from '../../core/index.ts'
+import type { Isolation, SqlLayer, SqlRows, SqlValue } from '../../core/index.ts'
+import { callbackTransaction } from '../../sql/index.ts'
 
 /** The part of a Knex instance, or of one of its transactions, that is called here. */
 export interface KnexExecutor {
@@ -30,15 +31,15 @@ export function fromKnex<Database extends KnexDatabase>(database: Database): Sql
     ridesAlong: false,
     transaction: (opening, body) =>
       callbackTransaction(layer, (inside) => database.transaction(inside, isolations[opening.isolation]), opening, body),
-    run: async (tx, statements) => lastRows(await tx.raw(statements.join('; '))),
+    run: (tx, statements) => send(tx, statements.join('; ')),
     query: async (statement, values) => {
-      if (values === undefined) return lastRows(await database.raw(statement))
+      if (values === undefined) return send(database, statement)
       const bound: unknown[] = []
       const rewritten = statement.replaceAll(/\$(\d+)/g, (_, place: string) => {
         bound.push(toDriver(values[Number(place) - 1] as SqlValue))
         return '?'
       })
-      return lastRows(await database.raw(rewritten, bound))
+      return send(database, rewritten, bound)
     },
   }
   return layer as SqlLayer<KnexTx<Database>>
@@ -49,6 +50,16 @@ const isolations: Readonly<Record<Isolation, { readonly isolationLevel: string }
   'read-committed': { isolationLevel: 'read committed' },
   'repeatable-read': { isolationLevel: 'repeatable read' },
   serializable: { isolationLevel: 'serializable' },
+}
+
+async function send(executor: KnexExecutor, statement: string, bindings?: readonly unknown[]): Promise<SqlRows> {
+  try {
+    return lastRows(await (bindings === undefined ? executor.raw(statement) : executor.raw(statement, bindings)))
+  } catch (error) {
+    // Knex puts the statement before the driver's message, and with it an outcome's bytes.
+    if (error instanceof Error) error.message = error.message.split(' - ').at(-1) ?? ''
+    throw error
+  }
 }
 
 interface Result {

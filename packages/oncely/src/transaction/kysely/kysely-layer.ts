@@ -1,4 +1,5 @@
-import { callbackTransaction, type Isolation, type SqlLayer, type SqlRows, type SqlValue } from '../../core/index.ts'
+import type { Isolation, SqlLayer, SqlRows, SqlValue } from '../../core/index.ts'
+import { callbackTransaction } from '../../sql/index.ts'
 
 /** The part of a Kysely instance, or of one of its transactions, that is called here. */
 export interface KyselyExecutor {

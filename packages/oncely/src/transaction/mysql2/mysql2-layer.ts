@@ -132,13 +132,20 @@ async function send(connection: Mysql2Connection, statements: readonly string[])
 
 async function sendOne(connection: Mysql2Connection, statement: string, values: readonly SqlValue[] | undefined): Promise<SqlRows> {
   const options = { rowsAsArray: false, typeCast: true } as const
-  if (values === undefined) return rowsOf((await connection.query({ ...options, sql: statement }))[0])
+  const ask = (query: Pick<Mysql2Query, 'sql' | 'values'>) => connection.query({ ...options, ...query }).catch(withoutStatement)
+  if (values === undefined) return rowsOf((await ask({ sql: statement }))[0])
   const given: unknown[] = []
   const sql = statement.replaceAll(/\$(\d+)/g, (_, place: string) => {
     given.push(toDriver(values[Number(place) - 1] ?? null))
     return '?'
   })
-  return rowsOf((await connection.query({ ...options, sql, values: given }))[0])
+  return rowsOf((await ask({ sql, values: given }))[0])
+}
+
+/** The driver's error carries the statement, and with it an outcome's bytes: nothing for a log. */
+function withoutStatement(error: unknown): never {
+  if (typeof error === 'object' && error !== null && 'sql' in error) error.sql = undefined
+  throw error
 }
 
 /** A CALL answers with every result set of the procedure, and its own end after them. */

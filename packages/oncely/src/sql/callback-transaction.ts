@@ -1,4 +1,4 @@
-import type { SqlClosed, SqlEnding, SqlLayer, SqlOpening, SqlRows } from './sql-layer.ts'
+import type { SqlClosed, SqlEnding, SqlLayer, SqlOpening, SqlRows } from '../core/index.ts'
 
 /**
  * The transaction of a data layer that commits when its callback returns and rolls back when it throws. The opening statements are
