@@ -65,6 +65,8 @@ export class CacheTier {
   #publish(prepared: Prepared, { outcome, summary }: SharedOutcome, keepMs: number): void {
     const epoch = this.epoch.known
     if (epoch === undefined) return
+    // A process whose look-ups find nothing reads the epoch only here.
+    void this.epoch.current()
     const nowMs = this.#parts.clock.nowMs()
     const { retentionMs, tombstoneMs } = prepared.operation.policy
     const completedAtMs = summary.completedAtMs || nowMs
@@ -148,7 +150,9 @@ export class CacheTier {
     const { operation, request } = prepared
     const here = frame.epoch === epoch && frame.operation === operation.name && frame.policy === operation.policy.name
     if (!here || !sameBytes(frame.id, prepared.id)) return undefined
-    if (clock.nowMs() >= (frame.kind === 'hint' ? frame.leaseEndMs : frame.expiresAtMs)) return undefined
+    // A hint is short, so whose clock is behind must not lose every one; a cache that keeps them longer gains a minute at most.
+    const endMs = frame.kind === 'hint' ? Math.min(frame.leaseEndMs, frame.expiresAtMs + skewMs) : frame.expiresAtMs
+    if (clock.nowMs() >= endMs) return undefined
     return compareFingerprint(frame.fingerprint, request) === 'same' ? frame : undefined
   }
 
@@ -171,3 +175,4 @@ const replayMs = 60_000
 const marginMs = 180_000
 const hintMs = 1_000
 const firstHintMs = 20
+const skewMs = 60_000

@@ -12,7 +12,7 @@ export interface Cache {
   read(id: Uint8Array): Promise<CacheReading>
   /** Keeps an outcome; not where the id was erased lately, and not when the call arrives late. */
   putOutcome(id: Uint8Array, frame: Uint8Array, keepMs: number): Promise<void>
-  /** Keeps a hint; not where the hint of another attempt lies. */
+  /** Keeps a hint; not where the hint of another attempt lies, and like an outcome not after an erasure or too late. */
   putHint(id: Uint8Array, attemptId: string, frame: Uint8Array, keepMs: number): Promise<void>
   /** Removes the hint of this attempt, and no other's. */
   removeHint(id: Uint8Array, attemptId: string): Promise<void>

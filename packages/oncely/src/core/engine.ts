@@ -72,7 +72,11 @@ export class Engine<Tx> {
     const prepared = prepare(this.parts, operation, call)
     return this.#admitted(prepared.idHex, async () => {
       const step = await (this.#transaction as TransactionAttempt<Tx>).within(prepared, tx, work)
-      return step.kind === 'ended' ? step.execution : this.answer(prepared, step.refusal)
+      if (step.kind === 'ended') return step.execution
+      const { refusal } = step
+      // It may be completed in this transaction only, which the user may still roll back, so nothing of it is kept.
+      if (refusal.word === 'replay') return this.#replay(prepared, refusal.record, openOutcome(refusal.outcome, this.parts.hasher))
+      return this.answer(prepared, refusal)
     })
   }
 

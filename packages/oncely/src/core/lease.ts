@@ -117,6 +117,8 @@ export class Lease {
   }
 
   abort(reason: unknown): void {
+    // Whoever relied on this lease asks the store from now on.
+    if (!this.#stopped) this.#onDeadline(this.#clock.monotonicMs())
     this.stop()
     if (!this.#abort.signal.aborted) this.#abort.abort(reason)
   }

@@ -246,10 +246,14 @@ export class Oncely<Tx> {
    * @throws StoreUnavailable also when the store erased it and the cache did not confirm; erase again then.
    */
   async forget(id: Uint8Array, reason: string): Promise<boolean> {
-    this.#engine.recent.forget(toHex(id))
-    const erased = await this.store.forget(id, { reason })
-    await this.#engine.cache?.erase(id)
-    return erased
+    try {
+      const erased = await this.store.forget(id, { reason })
+      await this.#engine.cache?.erase(id)
+      return erased
+    } finally {
+      // In the end: a duplicate that was answered meanwhile has been remembered.
+      this.#engine.recent.forget(toHex(id))
+    }
   }
 
   async stats(): Promise<StoreStats> {

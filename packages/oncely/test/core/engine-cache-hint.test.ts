@@ -3,6 +3,7 @@ import { type OncelyOptions, StoreUnavailable } from '../../src/core/index.ts'
 import { cacheWorld, claims, never, other } from '../support/cache-world.ts'
 import { deferred } from '../support/deferred.ts'
 import { oneCall } from '../support/engine-world.ts'
+import { timersOf } from '../support/timer-kind.ts'
 
 describe('a hint', () => {
   /** An attempt that runs until the test says otherwise, and has told so. */
@@ -37,6 +38,20 @@ describe('a hint', () => {
     expect(cache.calls.filter((call) => call === 'putHint').length).toBe(2)
   })
 
+  test('ends with its lease, although the handler does not stop', async () => {
+    const { b, cache, store, gate, run, clock } = await running()
+    const [[id] = ['']] = cache.entries
+    await store.forget(Buffer.from(id, 'hex'), { reason: 'elsewhere' })
+    // The next renewal hears that the claim is lost.
+    await clock.advance(10_000)
+    cache.entries.clear()
+    await clock.advance(2_000)
+    expect(cache.hints).toEqual([])
+    expect(await b.charge.run(oneCall, () => 8)).toMatchObject({ status: 'done', value: 8 })
+    gate.resolve()
+    expect(await run).toEqual({ status: 'replayed', value: 8 })
+  })
+
   test('is not worth writing for a handler that is done at once', async () => {
     const { a, cache, clock } = cacheWorld()
     await a.charge.run(oneCall, () => 7)
@@ -66,6 +81,38 @@ describe('a hint', () => {
     await clock.advance(1)
     expect(await b.charge.run(oneCall, never)).toMatchObject({ status: 'replayed' })
     expect(claims(b)).toBe(1)
+  })
+
+  test('that a cache keeps for too long is believed for a minute more at most, however long its lease', async () => {
+    const { a, b, cache, clock } = cacheWorld()
+    const long = { bind: 'lease', policy: ['standard', { survives: 'nothing', lease: '10m' }] } as const
+    const gate = deferred()
+    const run = a.oncely.operation('long', long).run(oneCall, () => gate.promise.then(() => 7))
+    await clock.advance(20)
+    const [entry] = cache.entries.values()
+    const left = entry?.hint
+    gate.resolve()
+    await run
+    await clock.advance(0)
+    if (entry === undefined || left === undefined) throw new TypeError('no hint')
+    entry.hint = left
+    delete entry.outcome
+    const again = b.oncely.operation('long', long)
+    await clock.advance(60_999)
+    expect(await again.run(oneCall, never)).toMatchObject({ status: 'in-progress' })
+    await clock.advance(1)
+    expect(await again.run(oneCall, never)).toEqual({ status: 'replayed', value: 7 })
+  })
+
+  test('keeps no process alive', async () => {
+    const { a, clock } = cacheWorld()
+    const timers = timersOf(clock)
+    const gate = deferred()
+    const run = a.charge.run(oneCall, () => gate.promise)
+    await clock.advance(20)
+    gate.resolve()
+    await run
+    expect(timers.filter((timer) => /^(20|500) /.test(timer))).toEqual(['20 background', '500 background'])
   })
 
   test('does not stop one who waits: the store tells when it is done', async () => {
@@ -104,12 +151,42 @@ describe('erased', () => {
     expect(await b.charge.run(oneCall, () => 8)).toMatchObject({ status: 'done', value: 8 })
   })
 
+  test('is a record that runs too: the hint of its attempt does not come back', async () => {
+    const { a, b, cache, clock } = cacheWorld()
+    const gate = deferred()
+    const run = a.charge.run(oneCall, () => gate.promise.then(() => 7))
+    await clock.advance(20)
+    const [[id] = ['']] = cache.entries
+    await a.oncely.forget(Buffer.from(id, 'hex'), 'asked')
+    await clock.advance(600)
+    expect(cache.hints).toEqual([])
+    expect(await b.charge.run(oneCall, () => 8)).toMatchObject({ status: 'done', value: 8 })
+    gate.resolve()
+    expect(await run).toEqual({ status: 'replayed', value: 8 })
+  })
+
+  test('is what this process answered while it was erased', async () => {
+    const { a, cache, store } = cacheWorld({ limits: {} })
+    await a.charge.run(oneCall, () => 7)
+    const [[id] = ['']] = cache.entries
+    const gate = deferred()
+    const forget = store.forget.bind(store)
+    store.forget = (...args) => gate.promise.then(() => forget(...args))
+    const erasing = a.oncely.forget(Buffer.from(id, 'hex'), 'asked')
+    expect(await a.charge.run(oneCall, never)).toMatchObject({ status: 'replayed' })
+    gate.resolve()
+    expect(await erasing).toBe(true)
+    expect(await a.charge.run(oneCall, () => 8)).toMatchObject({ status: 'done', value: 8 })
+  })
+
   test('counts as unknown when the cache did not confirm, until it does', async () => {
     const { a, cache } = cacheWorld()
     await a.charge.run(oneCall, () => 7)
     const [[id] = ['']] = cache.entries
     cache.mode = 'fails'
-    await expect(a.oncely.forget(Buffer.from(id, 'hex'), 'asked')).rejects.toBeInstanceOf(StoreUnavailable)
+    const failure: unknown = await a.oncely.forget(Buffer.from(id, 'hex'), 'asked').catch((error: unknown) => error)
+    expect(failure).toBeInstanceOf(StoreUnavailable)
+    expect(failure).toMatchObject({ applied: 'unknown', cause: expect.objectContaining({ message: 'planned' }) })
     cache.mode = 'answers'
     expect(await a.oncely.forget(Buffer.from(id, 'hex'), 'asked')).toBe(false)
     expect(cache.outcomes).toEqual([])

@@ -165,6 +165,17 @@ describe('a cache that lies', () => {
     expect(await b.charge.run(other, never)).toMatchObject({ status: 'replayed', value: 8 })
   })
 
+  test('with a frame under a secret that this process lacks asks the store, and is nobody\u2019s fault', async () => {
+    const { a, start } = cacheWorld()
+    await a.charge.run(oneCall, () => 7)
+    const stranger = start({ secrets: [{ id: 2, key: new Uint8Array(32).fill(9) }, secret] })
+    const rotated = start({ secrets: [{ id: 2, key: new Uint8Array(32).fill(9) }] })
+    expect(await stranger.charge.run(oneCall, never)).toMatchObject({ status: 'replayed' })
+    expect(await rotated.charge.run(oneCall, never)).toMatchObject({ status: 'unavailable' })
+    expect(rotated.told().filter((line) => line.startsWith('cache-'))).toEqual([])
+    expect(claims(rotated)).toBe(1)
+  })
+
   test('is refused where nothing could sign', () => {
     expect(() => cacheWorld({ secrets: [] })).toThrow(/cache "memory" is given without secrets/)
   })
@@ -222,6 +233,25 @@ describe('published is only what is known to be committed', () => {
     await watched.run(oneCall, () => 7)
     await watched.run(oneCall, () => 7)
     expect(cache.calls).toEqual([])
+  })
+})
+
+describe('a process that finds nothing in the cache', () => {
+  test('also reads the epoch once a minute, so that what it publishes is believed after a restore', async () => {
+    const world = engineWorld({ store: () => renewable() })
+    const cache = new MemoryCache()
+    const start = () => world.start({ cache, secrets, limits: { recentOutcomesMax: 0 } })
+    const charge = (process: ReturnType<typeof start>) => process.oncely.operation('charge', { bind: 'lease', policy })
+    const old = charge(start())
+    await old.run({ ...oneCall, key: 'before' }, () => 1)
+    ;(world.store as ReturnType<typeof renewable>).renew()
+    for (let minute = 0; minute < 2; minute++) {
+      await world.clock.advance(60_000)
+      await old.run({ ...oneCall, key: `minute ${minute}` }, () => 1)
+    }
+    const b = start()
+    expect(await charge(b).run({ ...oneCall, key: 'minute 1' }, never)).toMatchObject({ status: 'replayed' })
+    expect(claims(b)).toBe(0)
   })
 })
 

@@ -47,6 +47,14 @@ describe('inside a transaction of the user’s own', () => {
     expect(await charge.run(oneCall, ({ attempt }) => attempt)).toEqual({ status: 'done', value: 1, attempt: 1 })
   })
 
+  test('the user’s roll-back undoes an outcome that the same transaction has replayed', async () => {
+    const { charge, tx } = await setUp()
+    await charge.within(tx, oneCall, () => 'first')
+    expect(await charge.within(tx, oneCall, never)).toEqual({ status: 'replayed', value: 'first' })
+    tx.exec('ROLLBACK')
+    expect(await charge.run(oneCall, () => 'second')).toMatchObject({ status: 'done', value: 'second' })
+  })
+
   test('begin does nothing, and derived keys are those of the record', async () => {
     const { charge, tx } = await setUp()
     const derived: string[] = []

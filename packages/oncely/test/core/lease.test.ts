@@ -53,6 +53,13 @@ test('a renewal that fails is tried again, and the lease is kept when one gets t
   lease.stop()
 })
 
+test('nobody relies on a lease any longer than until it is known to be lost', async () => {
+  const { clock, faulty, deadlines, ownership } = await held()
+  await faulty.store.release(ownership, { reason: 'elsewhere' })
+  await clock.advance(1_100)
+  expect(deadlines.at(-1)).toBeLessThanOrEqual(clock.monotonicMs())
+})
+
 test('when another attempt holds the record, the next renewal says so', async () => {
   const { clock, faulty, lease, ownership } = await held()
   await faulty.store.release(ownership, { reason: 'elsewhere' })

@@ -313,6 +313,12 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: { file: 'adapter/node.test.ts', test: 'R56: a key that is forgotten is new again, and its trail says why' },
   },
   {
+    name: 'replay-of-what-was-rolled-back',
+    rule: 'replay',
+    bug: 'an outcome that was seen inside the user’s transaction is remembered beyond its roll-back',
+    caughtBy: { file: 'core/engine-within.test.ts', test: 'the user’s roll-back undoes an outcome that the same transaction has replayed' },
+  },
+  {
     name: 'cache-frame-unsigned',
     rule: 'cache',
     bug: 'a frame is believed without its signature',

@@ -38,12 +38,16 @@ describe.each(Object.keys(clients) as (keyof typeof clients)[])('the cache on a 
 })
 
 describe('the cache in Redis', () => {
-  test('keeps out what was on its way when its id was erased', async () => {
+  test('erases the hint with the outcome, and keeps out what was on its way then', async () => {
     const { cache } = await start()
     const id = newId()
-    await cache.erase(id)
     await cache.putOutcome(id, frame, 10_000)
-    expect((await cache.read(id)).outcome).toBeUndefined()
+    await cache.putHint(id, attempts[0], frame, 10_000)
+    await cache.erase(id)
+    expect(await cache.read(id)).toEqual({ outcome: undefined, hint: undefined })
+    await cache.putOutcome(id, frame, 10_000)
+    await cache.putHint(id, attempts[0], frame, 10_000)
+    expect(await cache.read(id)).toEqual({ outcome: undefined, hint: undefined })
   })
 
   test('keeps the mark of an erasure for longer than anything can be on its way', async () => {

@@ -1,5 +1,5 @@
-import { Redis } from 'ioredis'
-import { createClient } from 'redis'
+import { Cluster, Redis } from 'ioredis'
+import { createClient, createCluster } from 'redis'
 import { afterEach, describe, expect, test } from 'vitest'
 import { compareTokens, type Ownership, type Store } from '../../src/core/index.ts'
 import { type RedisStoreOptions, redisStore } from '../../src/store/redis/index.ts'
@@ -54,7 +54,10 @@ describe('a write that waits for a replica', () => {
   test('is refused on a client that may send WAIT on another connection', async () => {
     const server = await startServer()
     const client = connect(server, { autoResendUnfulfilledCommands: true })
-    expect(() => redisStore(client, { waitReplicas: 1 })).toThrow(/autoResendUnfulfilledCommands: false/)
+    // On a cluster the write follows a slot that moved, and WAIT does not.
+    const clusters = [createCluster({ rootNodes: [{ url: server.url }] }), new Cluster([server.url], { lazyConnect: true })]
+    for (const each of [client, ...clusters])
+      expect(() => redisStore(each, { waitReplicas: 1 })).toThrow(/autoResendUnfulfilledCommands: false/)
   })
 
   test('also through node-redis', async () => {

@@ -45,6 +45,7 @@ export class MemoryCache implements Cache {
 
   async putHint(id: Uint8Array, attemptId: string, frame: Uint8Array): Promise<void> {
     const entry = await this.#arrive('putHint', id)
+    if (entry.erased) return
     if (entry.hint === undefined || entry.hint.attemptId === attemptId) entry.hint = { attemptId, frame }
   }
 

@@ -107,7 +107,8 @@ function nodeRedisClusterLink(client: NodeRedisCluster): RedisLink {
           return (await server.sendCommand([command, ...args.map(sendable)], asBytes)) as RedisReply
         }),
       ),
-    ordered: true,
+    // A write follows its slot to another server; WAIT has no key, and would ask the one that held the slot before.
+    ordered: false,
   }
 }
 

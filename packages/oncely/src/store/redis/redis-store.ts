@@ -39,7 +39,7 @@ export interface RedisStoreOptions {
   readonly partitions?: number
   /** Days for which the audit trail is kept after its last line; default 365. */
   readonly trailDays?: number
-  /** Replicas that must have received a write before it counts; default 0. Not on a `Cluster` of ioredis, nor with its resending. */
+  /** Replicas that must have received a write before it counts; default 0. Not on a cluster, nor with the resending of ioredis. */
   readonly waitReplicas?: number
   /** How long a write waits for them; default 1000. */
   readonly waitMs?: number
@@ -101,7 +101,7 @@ class RedisStore implements Store {
     this.#waitMs = checkBound('waitMs', options.waitMs, { preset: 1_000, min: 1, max: 60_000 })
     if (this.#waitReplicas > 0 && !link.ordered)
       throw new ConfigurationError(
-        `waitReplicas is ${this.#waitReplicas}, but this client may send WAIT on another connection than the write. Use createClient or createCluster of redis, or a Redis of ioredis with autoResendUnfulfilledCommands: false.`,
+        `waitReplicas is ${this.#waitReplicas}, but this client may send WAIT on another connection than the write. Use createClient of redis, or a Redis of ioredis with autoResendUnfulfilledCommands: false.`,
       )
   }
 

@@ -19,6 +19,7 @@ return 1
 
 /** ARGV 1 not after, 2 keep ms, 3 attempt id, 4 frame. */
 export const putHintScript: string = `${inTime}
+if redis.call('GET', KEYS[1]) == '' then return 0 end
 local holder = redis.call('GETRANGE', KEYS[2], 0, 35)
 if holder ~= '' and holder ~= ARGV[3] then return 0 end
 redis.call('SET', KEYS[2], ARGV[3] .. ARGV[4], 'PX', ARGV[2])
