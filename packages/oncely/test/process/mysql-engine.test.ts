@@ -1,8 +1,8 @@
 import type { PoolConnection } from 'mysql2/promise'
 import { addEffect, openPlace } from '../store/mysql-fixture.ts'
-import { enginesOfProcesses } from './sql-engine.ts'
+import { engineSuite } from './sql-engine.ts'
 
-enginesOfProcesses(async () => {
+engineSuite(async () => {
   const place = await openPlace()
   return {
     store: place.store,

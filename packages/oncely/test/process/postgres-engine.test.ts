@@ -1,8 +1,8 @@
 import type { PoolClient } from 'pg'
 import { addEffect, openPlace, serverUrl } from '../store/postgres-fixture.ts'
-import { enginesOfProcesses } from './sql-engine.ts'
+import { engineSuite } from './sql-engine.ts'
 
-enginesOfProcesses(async () => {
+engineSuite(async () => {
   const place = await openPlace()
   return {
     store: place.store,

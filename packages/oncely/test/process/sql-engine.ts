@@ -17,7 +17,7 @@ export interface EngineWorld {
 const callOf = (key: string) => ({ principal: 'acme', key, input: { key } })
 
 /** What several processes on one database must hold to, on every server. */
-export function enginesOfProcesses(open: () => Promise<EngineWorld>): void {
+export function engineSuite(open: () => Promise<EngineWorld>): void {
   let world: EngineWorld
   beforeEach(async () => {
     const opened = await open()
