@@ -14,8 +14,10 @@ export interface EngineParts extends Identity {
   readonly random: Random
   readonly events: EventSink | undefined
   readonly cache: Cache | undefined
-  /** Opens the store and checks what it survives; undefined once that is done. */
-  readonly ready: () => Promise<unknown> | undefined
+  /** The store was opened, and survives what each operation needs. */
+  readonly opened: () => boolean
+  /** Opens the store and checks what it survives. */
+  readonly open: () => Promise<unknown>
 }
 
 /** A claim's word when it is not `acquired`, or that there was none. */

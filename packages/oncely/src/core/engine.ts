@@ -7,6 +7,7 @@ import { DuplicateCount } from './duplicate-count.ts'
 import type { About, EngineParts, Refusal, Step } from './engine-parts.ts'
 import { Draining, StoreUnavailable } from './errors.ts'
 import type { OncelyEventType } from './event.ts'
+import { andThen, type Eventually } from './eventually.ts'
 import { LeaseAttempt } from './lease-attempt.ts'
 import type { OperationDefinition } from './operation.ts'
 import { type Outcome, sameBytes } from './outcome.ts'
@@ -49,8 +50,11 @@ export class Engine<Tx> {
     this.unkeyed = new Unkeyed<Tx>(parts, this.#lease, this.#transaction, tell)
   }
 
-  /** Runs the call, or answers why not. Throws the typed error of a bad call, and what the handler throws. */
-  async execute<R>(operation: OperationDefinition, call: Call, work: Work<R, Tx>): Promise<Execution<R>> {
+  /**
+   * Runs the call, or answers why not: at once where this process remembers the answer. Throws the typed error of a bad call, and
+   * rejects with what the handler throws.
+   */
+  execute<R>(operation: OperationDefinition, call: Call, work: Work<R, Tx>): Eventually<Execution<R>> {
     const prepared = prepare(this.parts, operation, call, this.#recall)
     const { policy, phase } = operation
     if (phase === 'observe') {
@@ -59,7 +63,22 @@ export class Engine<Tx> {
     }
     const unprotected =
       policy.onStoreDown === 'open' ? (cause: unknown) => this.#lease.runUnprotected(prepared, work as Work<R, never>, cause) : undefined
-    return this.#admitted(prepared.idHex, () => this.#join(prepared, work), unprotected)
+    const atOnce =
+      call.authorizeReplay === undefined &&
+      !this.#shutdown.signal.aborted &&
+      this.#running < this.parts.limits.runningMax &&
+      this.parts.opened()
+    const remembered = atOnce ? this.#remembered<R>(prepared) : undefined
+    return remembered ?? this.#admitted(prepared.idHex, () => this.#join(prepared, work), unprotected)
+  }
+
+  /** The answer that this process gave before, to the same payload; undefined where the record's own place has to be asked. */
+  #remembered<R>(prepared: Prepared): Eventually<Execution<R>> | undefined {
+    const recent = this.recent.find(prepared.idHex, prepared.plain)
+    if (recent === undefined) return undefined
+    if (recent === 'mismatch') return this.answer(prepared, { word: 'mismatch' })
+    this.recent.recognize(prepared.idHex, prepared)
+    return this.#replay(prepared, recent.summary, recent.stored)
   }
 
   /** Runs the handler without a record: the route asks for no key, or the caller sent none where it may. */
@@ -102,8 +121,7 @@ export class Engine<Tx> {
       return { status: 'unavailable', reason: 'running-max', retryAfterMs: 1_000, cause: undefined, record }
     this.#running++
     try {
-      const opening = this.parts.ready()
-      const down = opening === undefined ? undefined : await opening.then(() => undefined, onlyOutage)
+      const down = this.parts.opened() ? undefined : await this.parts.open().then(() => undefined, onlyOutage)
       if (down === undefined) return await run()
       return whenDown === undefined
         ? { status: 'unavailable', reason: 'store', retryAfterMs: 1_000, cause: down, record }
@@ -117,12 +135,8 @@ export class Engine<Tx> {
   /** Leads the record's flight in this process, or shares it. */
   async #join<R>(prepared: Prepared, work: Work<R, Tx>): Promise<Execution<R>> {
     const { policy } = prepared.operation
-    const recent = this.recent.find(prepared.idHex, prepared.plain)
-    if (recent === 'mismatch') return this.answer(prepared, { word: 'mismatch' })
-    if (recent !== undefined) {
-      this.recent.recognize(prepared.idHex, prepared)
-      return this.#replay(prepared, recent.summary, recent.stored)
-    }
+    const remembered = this.#remembered<R>(prepared)
+    if (remembered !== undefined) return remembered
     const arrivedMs = this.parts.clock.monotonicMs()
     const leftMs = (limitMs: number): number => arrivedMs + limitMs - this.parts.clock.monotonicMs()
     const waits = policy.onConcurrent === 'wait'
@@ -254,15 +268,15 @@ export class Engine<Tx> {
     return this.#replay(prepared, summary, stored)
   }
 
-  async #replay<R>(prepared: Prepared, summary: RecordSummary, stored: EncodedValue): Promise<Execution<R>> {
-    const { operation, call, idHex: record } = prepared
+  #replay<R>(prepared: Prepared, summary: RecordSummary, stored: EncodedValue): Eventually<Execution<R>> {
+    const { operation, call } = prepared
     const otherActor = operation.policy.replayTo === 'actor' && !sameBytes(summary.actor, prepared.actor)
-    if (otherActor || (call.authorizeReplay !== undefined && !(await call.authorizeReplay(summary)))) {
-      this.#count(prepared, 'forbidden')
-      return { status: 'forbidden', record }
-    }
-    this.#count(prepared, 'replayed')
-    return { status: 'replayed', stored, summary, record }
+    const allowed = !otherActor && (call.authorizeReplay === undefined || call.authorizeReplay(summary))
+    return andThen(allowed, (granted): Execution<R> => {
+      this.#count(prepared, granted ? 'replayed' : 'forbidden')
+      const { idHex: record } = prepared
+      return granted ? { status: 'replayed', stored, summary, record } : { status: 'forbidden', record }
+    })
   }
 
   #count(prepared: Prepared, reason: OncelyEventType): void {

@@ -30,6 +30,7 @@ export {
   ValueNotStorable,
 } from './errors.ts'
 export type { EventSink, OncelyEvent, OncelyEventType } from './event.ts'
+export { andThen, type Eventually } from './eventually.ts'
 export {
   FINGERPRINT_VERSION,
   type FingerprintBody,

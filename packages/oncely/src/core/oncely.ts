@@ -136,7 +136,8 @@ export class Oncely<Tx> {
       owner: options.owner ?? '',
       events: options.events,
       cache: options.cache,
-      ready: () => (this.#checked === this.#operations.size ? undefined : this.open()),
+      opened: () => this.#checked === this.#operations.size,
+      open: () => this.open(),
     })
   }
 

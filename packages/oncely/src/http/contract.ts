@@ -1,8 +1,10 @@
 import {
+  andThen,
   BodyNotCaptured,
   type Call,
   checkKey,
   clientName,
+  type Eventually,
   type Execution,
   type FingerprintBody,
   type FingerprintFacts,
@@ -17,16 +19,17 @@ import { type HeaderLine, headerValues } from './header-line.ts'
 import type { HttpWork } from './http-work.ts'
 import { type ParsedIdempotencyKey, parseIdempotencyKey } from './idempotency-key.ts'
 import { readRequestBody, type UnreadableReason } from './request-body.ts'
-import { type RequestBody, type RequestFacts, traceIdOf } from './request-facts.ts'
+import { type Principal, type RequestBody, type RequestFacts, traceIdOf } from './request-facts.ts'
 import type { HttpResponse } from './response.ts'
 import { type ReturningHandler, returningWork, storedResponse } from './returning-work.ts'
 import type { HttpRoute } from './route.ts'
 
 /**
  * The way of a request: method → key → caller → body → input → engine → answer. What is refused before the engine is asked has
- * stored nothing and used no key up. Throws the typed error of a route that is set up wrong, and what the handler throws.
+ * stored nothing and used no key up. Throws, or rejects with, the typed error of a route that is set up wrong, and what the handler
+ * throws.
  */
-export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts, work: HttpWork<R, Tx>): Promise<Answer<R>> {
+export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts, work: HttpWork<R, Tx>): Eventually<Answer<R>> {
   const { phase } = route.definition
   const keyLines = headerValues(facts.headers, 'idempotency-key')
   if (!route.protects(facts.method)) return withoutRecord(route, facts, work, keyLines.length > 0 ? ignored : unmarked)
@@ -36,22 +39,25 @@ export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts,
     case 'key':
       return keyed(route, facts, key.key, work)
     case 'malformed':
-      return Promise.resolve(refusal(route.problem('key-malformed', { reason: key.reason })))
+      return refusal(route.problem('key-malformed', { reason: key.reason }))
     case 'absent':
-      return phase === 'optional' ? withoutRecord(route, facts, work, unmarked) : Promise.resolve(refusal(route.problem('key-missing')))
+      return phase === 'optional' ? withoutRecord(route, facts, work, unmarked) : refusal(route.problem('key-missing'))
     default:
       return key satisfies never
   }
 }
 
 /** The answer of a route whose handler returns its response. */
-export async function answerRequest<Tx>(
+export function answerRequest<Tx>(
   route: HttpRoute<Tx>,
   facts: RequestFacts,
   handler: ReturningHandler<Tx>,
   onError?: (error: unknown) => HttpResponse | undefined,
-): Promise<HttpResponse> {
-  const answer = await executeRequest(route, facts, returningWork(route, handler, onError))
+): Eventually<HttpResponse> {
+  return andThen(executeRequest(route, facts, returningWork(route, handler, onError)), responseOf)
+}
+
+function responseOf(answer: Answer<HttpResponse>): HttpResponse {
   if (answer.kind === 'response') return answer.response
   if (answer.kind === 'pass') throw new TypeError('a handler that returns its response is never passed by')
   return answer.marks.length === 0 ? answer.value : { ...answer.value, headers: [...answer.value.headers, ...answer.marks] }
@@ -106,43 +112,78 @@ async function observed<R, Tx>(
   return withoutRecord(route, facts, work, unmarked)
 }
 
-async function keyed<R, Tx>(
+function keyed<R, Tx>(
   route: HttpRoute<Tx>,
   facts: RequestFacts,
   key: string,
   work: HttpWork<R, Tx>,
   ran: Ran = { entered: false },
-): Promise<Answer<R>> {
-  const { definition, engine } = route
-  const resolved = facts.principal()
-  const principal = typeof resolved === 'object' ? await resolved : resolved
-  if (principal === undefined || principal === '') throw new PrincipalMissing(definition.name)
-  const received = facts.body()
-  const body = 'then' in received ? await received : received
+): Eventually<Answer<R>> {
+  return andThen(facts.principal(), (principal) => {
+    if (principal === undefined || principal === '') throw new PrincipalMissing(route.definition.name)
+    return andThen(facts.body(), (body) => withBytes(route, { facts, key, principal }, body, work, ran))
+  })
+}
+
+/** Who calls, with which key: what a request must have before its body counts. */
+interface Identified {
+  readonly facts: RequestFacts
+  readonly key: string
+  readonly principal: Exclude<Principal, undefined>
+}
+
+function withBytes<R, Tx>(
+  route: HttpRoute<Tx>,
+  request: Identified,
+  body: RequestBody,
+  work: HttpWork<R, Tx>,
+  ran: Ran,
+): Eventually<Answer<R>> {
+  const { facts } = request
   if (body.kind === 'not-captured')
     throw new BodyNotCaptured(
       `The body of ${facts.method} ${facts.route} was read before its bytes were captured; a parsed body is never fingerprinted. ${body.fix}`,
     )
   if (body.kind !== 'bytes') return refusal(noBytes(route, body))
-  const reading = readRequestBody(body.bytes, facts.headers, engine.parts.limits.bodyBytesMax)
-  const read = 'then' in reading ? await reading : reading
-  if (!read.ok) return refusal(unreadable(route, read.reason))
-  try {
+  const { definition, engine } = route
+  return andThen(readRequestBody(body.bytes, facts.headers, engine.parts.limits.bodyBytesMax), (read) => {
+    if (!read.ok) return refusal(unreadable(route, read.reason))
     const input = inputOf(facts, read.body)
-    const ready = definition.input === undefined && definition.resolver === undefined ? input : await validated(route, input)
+    if (definition.input === undefined && definition.resolver === undefined) return called(route, request, read.body, input, work, ran)
+    return validated(route, input).then(
+      (ready) => called(route, request, read.body, ready, work, ran),
+      (error: unknown) => refusalOf(route, error),
+    )
+  })
+}
+
+function called<R, Tx>(
+  route: HttpRoute<Tx>,
+  { facts, key, principal }: Identified,
+  body: FingerprintBody,
+  input: () => unknown,
+  work: HttpWork<R, Tx>,
+  ran: Ran,
+): Eventually<Answer<R>> {
+  const { definition, engine } = route
+  const refused = (error: unknown): Answer<R> => {
+    if (ran.entered) throw error
+    return refusalOf(route, error)
+  }
+  try {
     const call: Call = {
       principal,
       actor: facts.actor?.(),
       key,
       traceId: facts.traceId ?? traceIdOf(facts.headers),
       authorizeReplay: facts.authorizeReplay,
-      input: definition.resolver === undefined ? undefined : ready(),
-      facts: fingerprintFacts(route, facts, read.body),
+      input: definition.resolver === undefined ? undefined : input(),
+      facts: fingerprintFacts(route, facts, body),
     }
-    return answerOf(route, await engine.execute(definition, call, engineWork(route, work, ready, ran)))
+    const execution = engine.execute(definition, call, engineWork(route, work, input, ran))
+    return execution instanceof Promise ? execution.then((ended) => answerOf(route, ended)).catch(refused) : answerOf(route, execution)
   } catch (error) {
-    if (ran.entered) throw error
-    return refusalOf(route, error)
+    return refused(error)
   }
 }
 

@@ -22,7 +22,7 @@ export { type HandleOptions, type ReturningRoute, returningRoute } from './retur
 export { type ReturningHandler, storedResponse } from './returning-work.ts'
 export { type HttpOptions, type HttpOutcome, HttpRoute } from './route.ts'
 export { type ReplyObject, rememberHeaders, sendReply } from './send-reply.ts'
-export { discardUnread, headerFields, sendResponse } from './send-response.ts'
+export { discardUnread, headerFields, sendAnswer, sendResponse } from './send-response.ts'
 export {
   type OperationSpecification,
   type ProblemSpecification,

@@ -1,4 +1,4 @@
-import { type Bind, ConfigurationError, contextWith, type HandlerContext, type Operation } from '../core/index.ts'
+import { type Bind, ConfigurationError, contextWith, type Eventually, type HandlerContext, type Operation } from '../core/index.ts'
 import { answerDelivery } from './answer-delivery.ts'
 import type { CallerOptions } from './caller.ts'
 import { answerRequest } from './contract.ts'
@@ -23,8 +23,11 @@ export interface HandleOptions<Request> extends CallerOptions<Request>, HttpOpti
 export interface ReturningRoute<Arguments extends readonly unknown[]> {
   /** The instance's limit, for the adapter that reads the body. */
   readonly bodyBytesMax: number
-  /** The answer to one request; `request` is what the framework hands to its handlers. Rejects with what the handler throws. */
-  answer(facts: RequestFacts, ...request: Arguments): Promise<HttpResponse>
+  /**
+   * The answer to one request, at once where this process remembers it; `request` is what the framework hands to its handlers.
+   * Rejects with what the handler throws; throws, or rejects with, the typed error of a route that is set up wrong.
+   */
+  answer(facts: RequestFacts, ...request: Arguments): Eventually<HttpResponse>
 }
 
 /**

@@ -1,4 +1,5 @@
 import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { Eventually } from '../core/index.ts'
 import type { HttpResponse } from './response.ts'
 
 /** Sends a whole response through a Node response, middleware outside included; a client that is gone gets nothing. */
@@ -15,6 +16,22 @@ export function sendResponse(request: IncomingMessage, response: ServerResponse,
   if (body.length === 0) response.end()
   else if (body.length <= oneWriteBytesMax && response.end === ServerResponse.prototype.end) response.end(asLatin1(body), 'latin1')
   else response.end(body)
+}
+
+/** Sends the answer that `answer` gives, now or later, and hands what went wrong to `fail`. */
+export function sendAnswer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  answer: () => Eventually<HttpResponse>,
+  fail: (error: unknown) => void,
+): void {
+  try {
+    const given = answer()
+    if (given instanceof Promise) given.then((later) => sendResponse(request, response, later)).catch(fail)
+    else sendResponse(request, response, given)
+  } catch (error) {
+    fail(error)
+  }
 }
 
 /** Throws away what nobody read of a body: it would block the connection for the next request. */

@@ -43,7 +43,7 @@ function setUp(operation: Partial<OperationOptions<unknown, unknown>> = {}, opti
   const oncely = createOncely({ namespace: 'contract', store, events: (event) => void events.push(event) })
   const declared = oncely.operation('pay', { policy, bind: 'lease', ...operation } as OperationOptions<unknown, unknown, 'lease'>)
   const route = new HttpRoute(declared, options)
-  const call = (
+  const call = async (
     facts: RequestFacts,
     handler: ReturningHandler<never> = () => reply(201, 'ran'),
     onError?: (error: unknown) => HttpResponse | undefined,

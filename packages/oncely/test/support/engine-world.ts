@@ -51,6 +51,6 @@ export function workOf<R>(
 }
 
 /** What the promise has settled with once everything that waits for promises has run; `pending` when it has not. */
-export async function stateOf<T>(promise: Promise<T>): Promise<T | 'pending'> {
+export async function stateOf<T>(promise: Promise<T> | T): Promise<T | 'pending'> {
   return Promise.race([promise, new Promise<'pending'>((resolve) => setImmediate(resolve, 'pending'))])
 }

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { ConfigurationError, isOncelyError, type Oncely } from 'oncely'
 import {
+  type Answer,
   executeRequest,
   type HttpResponse,
   reply,
@@ -17,7 +18,7 @@ import { BodyBudget, BodyBudgetSpent } from './body-budget.ts'
 import { strippedEndToEnd } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
 import { type GatewayProtection, type GatewayRoute, protectedRoute } from './gateway-protection.ts'
-import { keyedWork } from './keyed-work.ts'
+import { type Forwarded, keyedWork } from './keyed-work.ts'
 import { passThrough } from './pass-through.ts'
 import { actorSource, type HeaderSource, type PrincipalSource, principalHeader, principalSource } from './principal.ts'
 import { RouteTable } from './route-table.ts'
@@ -174,7 +175,12 @@ export class Gateway {
     const upstream = this.#upstream
     const route = this.#routes.find(facts.route)
     const work = keyedWork(route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
-    const answer = await executeRequest(route, facts, work).finally(() => body.free?.())
+    let answer: Answer<Forwarded>
+    try {
+      answer = await executeRequest(route, facts, work)
+    } finally {
+      body.free?.()
+    }
     if (answer.kind === 'pass')
       return passThrough({ upstream, problemBase: this.#problemBase, marks: answer.marks, target }, request, response)
     if (response.headersSent) {

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express'
 import type { Bind, HandlerContext, Operation } from '../../core/index.ts'
-import { type HandleOptions, type HttpResponse, returningRoute, sendResponse } from '../../http/index.ts'
+import { type HandleOptions, type HttpResponse, returningRoute, sendAnswer } from '../../http/index.ts'
 import { expressFacts } from './express-facts.ts'
 
 /**
@@ -19,10 +19,6 @@ export function handle<Input, Output, Tx, B extends Bind>(
   handler: (context: HandlerContext<Input, Tx, B>, request: Request) => Promise<HttpResponse> | HttpResponse,
 ): RequestHandler {
   const route = returningRoute(operation, options, handler)
-  return (request, response, next) => {
-    route
-      .answer(expressFacts(request, options, route.bodyBytesMax), request)
-      .then((answer) => sendResponse(request, response, answer))
-      .catch(next)
-  }
+  return (request, response, next) =>
+    sendAnswer(request, response, () => route.answer(expressFacts(request, options, route.bodyBytesMax), request), next)
 }

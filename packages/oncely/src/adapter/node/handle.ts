@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { Bind, HandlerContext, Operation } from '../../core/index.ts'
-import { type HandleOptions, type HttpResponse, returningRoute, sendResponse } from '../../http/index.ts'
+import { type HandleOptions, type HttpResponse, returningRoute, sendAnswer } from '../../http/index.ts'
 import { type NodeMiddleware, nodeFacts } from './node-facts.ts'
 
 /**
@@ -19,10 +19,6 @@ export function handle<Input, Output, Tx, B extends Bind>(
   handler: (context: HandlerContext<Input, Tx, B>, request: IncomingMessage) => Promise<HttpResponse> | HttpResponse,
 ): NodeMiddleware {
   const route = returningRoute(operation, options, handler)
-  return (request, response, next) => {
-    route
-      .answer(nodeFacts(request, options, route.bodyBytesMax), request)
-      .then((answer) => sendResponse(request, response, answer))
-      .catch(next)
-  }
+  return (request, response, next) =>
+    sendAnswer(request, response, () => route.answer(nodeFacts(request, options, route.bodyBytesMax), request), next)
 }
