@@ -1,6 +1,6 @@
 import { hostname } from 'node:os'
 import { Oncely, type OncelyOptions, type OptimisticOptions, retryOptimistic, type Store, type TxOf } from './core/index.ts'
-import { nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
+import { nodeCipher, nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
 
 /**
  * Makes an instance: one namespace over one store. Opens nothing and starts no timer; the first call does, or `start()`.
@@ -9,7 +9,7 @@ import { nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
  */
 export function createOncely<S extends Store>(options: OncelyOptions<S>): Oncely<TxOf<S>> {
   const owner = options.owner ?? `${hostname()}:${process.pid}`
-  return new Oncely<TxOf<S>>({ clock: nodeClock, random: nodeRandom, hasher: nodeHasher }, { ...options, owner })
+  return new Oncely<TxOf<S>>({ clock: nodeClock, random: nodeRandom, hasher: nodeHasher, cipher: nodeCipher }, { ...options, owner })
 }
 
 /**
@@ -72,11 +72,13 @@ export {
   type PolicyName,
   type PolicyOptions,
   PrincipalMissing,
+  RecordHeld,
   Rejection,
   type Resolver,
   type ResolverRecord,
   type ResolverVerdict,
   type RunResult,
+  SecretMissing,
   type StandardSchema,
   type StartOptions,
   type Store,

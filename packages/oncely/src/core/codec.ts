@@ -6,7 +6,7 @@ import { type Outcome, sameBytes } from './outcome.ts'
  * The value frame: a codec's number and its bytes. A value that would not come back equal is refused, because a replay must be
  * the first answer and not a similar one. Numbers are stored for years: one is never given to another codec.
  */
-export const codecIds = { none: 0, json: 1, bytes: 2, http: 3, jsonRejection: 4, notStored: 5, httpNotStored: 6 } as const
+export const codecIds = { none: 0, json: 1, bytes: 2, http: 3, jsonRejection: 4, notStored: 5, httpNotStored: 6, encrypted: 7 } as const
 
 /** A value in the form it is stored in. */
 export interface EncodedValue {

@@ -3,6 +3,7 @@ import type { AttemptEnd } from './attempt-end.ts'
 import type { Cache } from './cache.ts'
 import type { Clock } from './clock.ts'
 import type { EventSink, OncelyEventType } from './event.ts'
+import type { OutcomeSeal } from './outcome-seal.ts'
 import type { Identity, Prepared } from './preparation.ts'
 import type { Random } from './random.ts'
 import type { ClaimAnswer, Store } from './store.ts'
@@ -10,6 +11,7 @@ import type { ClaimAnswer, Store } from './store.ts'
 /** What an engine is built from, and the few shapes its files pass between each other. */
 export interface EngineParts extends Identity {
   readonly store: Store
+  readonly outcomes: OutcomeSeal
   readonly clock: Clock
   readonly random: Random
   readonly events: EventSink | undefined

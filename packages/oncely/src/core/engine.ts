@@ -1,11 +1,11 @@
 import type { Call, Execution, SharedOutcome, Work } from './attempt.ts'
 import { CacheTier } from './cache-tier.ts'
 import { type Clock, sleep } from './clock.ts'
-import { type EncodedValue, openOutcome } from './codec.ts'
+import type { EncodedValue } from './codec.ts'
 import { Crowd, type Flight } from './crowd.ts'
 import { DuplicateCount } from './duplicate-count.ts'
 import type { About, EngineParts, Refusal, Step } from './engine-parts.ts'
-import { Draining, StoreUnavailable } from './errors.ts'
+import { Draining, SecretMissing, StoreUnavailable } from './errors.ts'
 import type { OncelyEventType } from './event.ts'
 import { andThen, type Eventually } from './eventually.ts'
 import { LeaseAttempt } from './lease-attempt.ts'
@@ -94,7 +94,7 @@ export class Engine<Tx> {
       if (step.kind === 'ended') return step.execution
       const { refusal } = step
       // It may be completed in this transaction only, which the user may still roll back, so nothing of it is kept.
-      if (refusal.word === 'replay') return this.#replay(prepared, refusal.record, openOutcome(refusal.outcome, this.parts.hasher))
+      if (refusal.word === 'replay') return this.#replay(prepared, refusal.record, this.parts.outcomes.open(refusal.outcome, prepared.id))
       return this.answer(prepared, refusal)
     })
   }
@@ -253,7 +253,7 @@ export class Engine<Tx> {
         return { status: 'expired', summary: refusal.record, record }
       case 'unreadable':
         this.tell('unavailable', prepared, 0, refusal.reason)
-        return { status: 'unavailable', reason: refusal.reason, retryAfterMs: 5_000, cause: undefined, record }
+        return { status: 'unavailable', reason: refusal.reason, retryAfterMs: 5_000, cause: this.#unreadable(refusal.reason), record }
       case 'unavailable':
         this.tell('unavailable', prepared, 0, 'store', refusal.cause)
         return { status: 'unavailable', reason: 'store', retryAfterMs: 1_000, cause: refusal.cause, record }
@@ -263,7 +263,7 @@ export class Engine<Tx> {
   }
 
   async #replayStored<R>(prepared: Prepared, summary: RecordSummary, outcome: Outcome | undefined): Promise<Execution<R>> {
-    const stored = openOutcome(outcome, this.parts.hasher)
+    const stored = this.parts.outcomes.open(outcome, prepared.id)
     this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy)
     return this.#replay(prepared, summary, stored)
   }
@@ -277,6 +277,14 @@ export class Engine<Tx> {
       const { idHex: record } = prepared
       return granted ? { status: 'replayed', stored, summary, record } : { status: 'forbidden', record }
     })
+  }
+
+  #unreadable(reason: string): unknown {
+    if (reason !== 'fingerprint-secret') return undefined
+    return new SecretMissing(
+      undefined,
+      this.parts.secrets.map(({ id }) => id),
+    )
   }
 
   #count(prepared: Prepared, reason: OncelyEventType): void {

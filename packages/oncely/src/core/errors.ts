@@ -23,6 +23,8 @@ export type OncelyErrorCode =
   | 'ONCELY_LEASE_LOST'
   | 'ONCELY_OUTCOME_CORRUPT'
   | 'ONCELY_OUTCOME_CONFLICT'
+  | 'ONCELY_SECRET_MISSING'
+  | 'ONCELY_RECORD_HELD'
   | 'ONCELY_UNSUPPORTED'
   | 'ONCELY_DRAINING'
 
@@ -178,6 +180,29 @@ export class LeaseLost extends OncelyError {
 export class OutcomeCorrupt extends OncelyError {
   constructor(message: string, options?: OncelyErrorOptions) {
     super('ONCELY_OUTCOME_CORRUPT', message, final, options)
+  }
+}
+
+/** What is stored was made with a secret that this instance does not have: nothing is replayed and nothing runs. */
+export class SecretMissing extends OncelyError {
+  /** The id that is stored beside what it protects; undefined where the store only said that none of ours fits. */
+  readonly secretId: number | undefined
+
+  constructor(secretId: number | undefined, known: readonly number[], options?: OncelyErrorOptions) {
+    super(
+      'ONCELY_SECRET_MISSING',
+      `The stored record was made with ${secretId === undefined ? 'a secret' : `secret ${secretId}`} that this instance does not have (it has ${known.length === 0 ? 'none' : known.join(', ')}). Add it to secrets again; a secret stays until every record made with it is gone.`,
+      final,
+      options,
+    )
+    this.secretId = secretId
+  }
+}
+
+/** The record is under a legal hold: it is not erased before the hold is lifted. */
+export class RecordHeld extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_RECORD_HELD', message, final, options)
   }
 }
 

@@ -1,6 +1,7 @@
 export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
 export type { Cache, CacheReading } from './cache.ts'
 export { canonicalJson, canonicalValue } from './canonical-json.ts'
+export type { Cipher } from './cipher.ts'
 export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
 export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'
 export { type Duration, formatDuration, parseDuration } from './duration.ts'
@@ -20,6 +21,8 @@ export {
   OutcomeConflict,
   OutcomeCorrupt,
   PrincipalMissing,
+  RecordHeld,
+  SecretMissing,
   StoreSchemaMismatch,
   StoreTooWeak,
   StoreUnavailable,

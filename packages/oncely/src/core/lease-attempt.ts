@@ -1,6 +1,6 @@
 import type { Disposition, Execution, SharedOutcome, Work } from './attempt.ts'
 import { AttemptEnd } from './attempt-end.ts'
-import { codecIds, type EncodedValue, sealOutcome } from './codec.ts'
+import { codecIds, type EncodedValue } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
 import { LeaseLost, StoreUnavailable } from './errors.ts'
@@ -164,8 +164,8 @@ export class LeaseAttempt {
     execution: Execution<R>,
     share: (shared: SharedOutcome) => void,
   ): Promise<Step<R>> {
-    const { store, limits, hasher } = this.#parts
-    const outcome = sealOutcome(encoded, hasher)
+    const { store, limits, outcomes } = this.#parts
+    const outcome = outcomes.seal(encoded, sealing(prepared))
     let answer: CompleteAnswer
     try {
       answer = await insist(this.#parts, limits.storeTimeoutMs, 'a completion', () => store.complete(lease.ownership, outcome))
@@ -271,6 +271,11 @@ export function storable(prepared: Prepared, parts: Pick<EngineParts, 'limits'>,
   if (prepared.operation.store === 'nothing') return { codec: codecIds.notStored, bytes: encoder.encode('no-store') }
   if (encoded.bytes.length <= parts.limits.responseBytesMax) return encoded
   return { codec: codecIds.notStored, bytes: encoder.encode('oversize') }
+}
+
+/** Under which record and how the call's outcome is sealed. */
+export function sealing({ id, operation }: Prepared): { readonly id: Uint8Array; readonly encrypt: boolean } {
+  return { id, encrypt: operation.encrypt }
 }
 
 /** The record as its own completion leaves it, for duplicates in this process. */

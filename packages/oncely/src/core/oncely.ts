@@ -1,7 +1,8 @@
 import type { anonymous } from './attempt.ts'
 import type { Cache } from './cache.ts'
+import type { Cipher } from './cipher.ts'
 import type { Clock } from './clock.ts'
-import { encodeValue, sealOutcome } from './codec.ts'
+import { type EncodedValue, encodeValue } from './codec.ts'
 import { Engine } from './engine.ts'
 import { ConfigurationError, StoreTooWeak } from './errors.ts'
 import type { EventSink } from './event.ts'
@@ -11,6 +12,8 @@ import { toHex } from './hex.ts'
 import { recordId } from './key.ts'
 import { checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
+import type { Outcome } from './outcome.ts'
+import { OutcomeSeal } from './outcome-seal.ts'
 import { type Policy, survivesOrder } from './policy.ts'
 import { principalText, type Secret } from './preparation.ts'
 import type { Random } from './random.ts'
@@ -26,8 +29,10 @@ export interface OncelyOptions<S extends Store = Store> {
   readonly store: S
   /** A shared cache in front of the store, such as `redisCache`: never an arbiter. It needs `secrets`, which sign what lies in it. */
   readonly cache?: Cache
-  /** Keys of the fingerprints, newest first. An old one stays until every record made under it is gone. */
+  /** Keys of the fingerprints and of encrypted outcomes, newest first. An old one stays until every record made under it is gone. */
   readonly secrets?: readonly { readonly id: number; readonly key: Uint8Array | string }[]
+  /** Default of every operation: outcomes are stored encrypted (AES-256-GCM) under the newest secret. Default false. */
+  readonly encrypt?: boolean
   /** Default of every operation: `enforce`. */
   readonly phase?: Phase
   readonly limits?: Partial<Limits>
@@ -42,6 +47,8 @@ export interface Platform {
   readonly clock: Clock
   readonly random: Random
   readonly hasher: Hasher
+  /** Without it no outcome can be encrypted. */
+  readonly cipher?: Cipher
 }
 
 /** The data layer's handle of a transactional store; `never` for the others. */
@@ -104,6 +111,8 @@ export class Oncely<Tx> {
   readonly #engine: Engine<Tx>
   readonly #platform: Platform
   readonly #phase: Phase
+  readonly #encrypt: boolean
+  readonly #outcomes: OutcomeSeal
   readonly #operations = new Map<string, OperationDefinition>()
   #info: Promise<StoreInfo> | undefined
   /** How many operations the open store was checked against. */
@@ -121,18 +130,22 @@ export class Oncely<Tx> {
     this.limits = checkLimits(options.limits)
     this.#platform = platform
     this.#phase = options.phase ?? 'enforce'
+    this.#encrypt = options.encrypt ?? false
     const { store, limits, namespace } = this
     const secrets = checkSecrets(options.secrets ?? [])
     if (options.cache !== undefined && secrets.length === 0)
       throw new ConfigurationError(
         `The cache "${options.cache.name}" is given without secrets: whoever can write to it could make up answers. Add secrets: [{ id: 1, key }].`,
       )
+    this.#outcomes = new OutcomeSeal({ ...platform, secrets })
+    if (this.#encrypt) this.#checkEncryption('This instance')
     this.#engine = new Engine<Tx>({
       ...platform,
       store,
       limits,
       namespace,
       secrets,
+      outcomes: this.#outcomes,
       owner: options.owner ?? '',
       events: options.events,
       cache: options.cache,
@@ -147,7 +160,12 @@ export class Oncely<Tx> {
     options: OperationOptions<Input, Output, B>,
   ): Operation<Input, Output, Tx, B> {
     if (this.#operations.has(name)) throw new ConfigurationError(`Operation "${name}" is declared twice; declare it once and share it.`)
-    const definition = defineOperation(name, options, { phase: this.#phase, transactional: isTransactional(this.store) })
+    const definition = defineOperation(name, options, {
+      phase: this.#phase,
+      encrypt: this.#encrypt,
+      transactional: isTransactional(this.store),
+    })
+    if (definition.encrypt) this.#checkEncryption(`Operation "${name}"`)
     this.#operations.set(name, definition)
     return new Operation<Input, Output, Tx, B>(definition, this.#engine)
   }
@@ -209,6 +227,17 @@ export class Oncely<Tx> {
     return this.store.read(id)
   }
 
+  /**
+   * What a completed record answers, decrypted; undefined when there is no such record or its outcome has aged away. For an operator
+   * who may see it: it bypasses `replayTo` and `authorizeReplay`. `decodeValue` reads what `run` stored.
+   *
+   * @throws OutcomeCorrupt when its bytes changed, SecretMissing when its secret is gone.
+   */
+  async outcome(id: Uint8Array): Promise<EncodedValue | undefined> {
+    const record = await this.store.read(id)
+    return record?.state === 'completed' && record.outcome !== undefined ? this.#outcomes.open(record.outcome, id) : undefined
+  }
+
   /** Which duplicates arrived, which execution committed, and why each other one did not; oldest first. */
   async trail(id: Uint8Array): Promise<readonly TrailEntry[]> {
     await this.#engine.duplicates.flush()
@@ -228,7 +257,7 @@ export class Oncely<Tx> {
     if (decision.by === '' || decision.reason === '')
       throw new ConfigurationError('A resolution needs "by" and "reason": both go into the audit trail.')
     const verdict = decision.applied
-      ? ({ applied: true, outcome: sealOutcome(encodeValue(decision.value), this.#platform.hasher) } as const)
+      ? ({ applied: true, outcome: this.#sealed(record, encodeValue(decision.value)) } as const)
       : ({ applied: false } as const)
     const answer = await this.store.resolve(record.id, {
       expected: { state: record.state, token: record.token },
@@ -255,6 +284,15 @@ export class Oncely<Tx> {
       // In the end: a duplicate that was answered meanwhile has been remembered.
       this.#engine.recent.forget(toHex(id))
     }
+  }
+
+  #sealed({ id, operation }: OncelyRecord, value: EncodedValue): Outcome {
+    return this.#outcomes.seal(value, { id, encrypt: this.#operations.get(operation)?.encrypt ?? this.#encrypt })
+  }
+
+  #checkEncryption(what: string): void {
+    const { obstacle } = this.#outcomes
+    if (obstacle !== undefined) throw new ConfigurationError(`${what} has encrypt: true, but ${obstacle}.`)
   }
 
   async stats(): Promise<StoreStats> {

@@ -33,6 +33,8 @@ export interface OperationOptions<Input, Output, B extends Bind = Bind> {
   readonly exclude?: readonly string[]
   /** The answer may be given once only (one-time secrets): a retry learns that the outcome was not stored. */
   readonly store?: 'outcome' | 'nothing'
+  /** The stored outcome is encrypted (AES-256-GCM) under the newest of the instance's secrets. Default: the instance's. */
+  readonly encrypt?: boolean
   /** Looks up, in the world outside, whether an uncertain attempt took effect. Runs on the next retry, one caller at a time. */
   readonly resolver?: Resolver<Output>
 }
@@ -70,6 +72,7 @@ export interface OperationDefinition {
   readonly isolation: Isolation
   readonly exclude: readonly string[]
   readonly store: 'outcome' | 'nothing'
+  readonly encrypt: boolean
   readonly resolver: Resolver<never> | undefined
   readonly input: StandardSchema | undefined
 }
@@ -81,7 +84,7 @@ const phases: readonly Phase[] = ['observe', 'optional', 'enforce']
 export function defineOperation<Input, Output, B extends Bind>(
   name: string,
   options: OperationOptions<Input, Output, B>,
-  defaults: { readonly phase: Phase; readonly transactional: boolean },
+  defaults: { readonly phase: Phase; readonly transactional: boolean; readonly encrypt?: boolean },
 ): OperationDefinition {
   if (!/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/.test(name)) {
     throw new ConfigurationError(
@@ -134,6 +137,7 @@ export function defineOperation<Input, Output, B extends Bind>(
     isolation,
     exclude: options.exclude ?? [],
     store: options.store ?? 'outcome',
+    encrypt: options.encrypt ?? defaults.encrypt ?? false,
     resolver: options.resolver as Resolver<never> | undefined,
     input: options.input as StandardSchema | undefined,
   })

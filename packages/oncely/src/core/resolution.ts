@@ -1,8 +1,7 @@
 import type { Work } from './attempt.ts'
-import { sealOutcome } from './codec.ts'
 import type { EngineParts } from './engine-parts.ts'
 import type { OncelyEventType } from './event.ts'
-import { storable } from './lease-attempt.ts'
+import { sealing, storable } from './lease-attempt.ts'
 import type { Resolver } from './operation.ts'
 import type { Prepared } from './preparation.ts'
 import { compareTokens } from './record.ts'
@@ -20,7 +19,7 @@ export async function resolveUncertain<R, Tx>(
   work: Work<R, Tx>,
   tell: (type: OncelyEventType, reason: string, error?: unknown) => void,
 ): Promise<boolean> {
-  const { clock, limits, store, hasher } = parts
+  const { clock, limits, store, outcomes } = parts
   const resolver = prepared.operation.resolver as Resolver<R> | undefined
   if (resolver === undefined) return false
   try {
@@ -39,7 +38,7 @@ export async function resolveUncertain<R, Tx>(
     }
     const verdict =
       found.verdict === 'applied'
-        ? ({ applied: true, outcome: sealOutcome(storable(prepared, parts, work.encode(found.value)), hasher) } as const)
+        ? ({ applied: true, outcome: outcomes.seal(storable(prepared, parts, work.encode(found.value)), sealing(prepared)) } as const)
         : ({ applied: false } as const)
     const expected = { state: 'uncertain', token: record.token } as const
     const answer = await bounded(clock, limits.storeTimeoutMs, 'a resolution', () =>

@@ -1,11 +1,11 @@
 import type { Execution, SharedOutcome, Work } from './attempt.ts'
 import { AttemptEnd } from './attempt-end.ts'
 import { sleep, timedOut, withTimeout } from './clock.ts'
-import { type EncodedValue, sealOutcome } from './codec.ts'
+import type { EncodedValue } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
 import { LeaseLost, StoreUnavailable, TransactionConflict, TransactionDead, TransactionEscaped } from './errors.ts'
-import { storable, summaryOf } from './lease-attempt.ts'
+import { sealing, storable, summaryOf } from './lease-attempt.ts'
 import type { OperationDefinition } from './operation.ts'
 import type { Outcome } from './outcome.ts'
 import type { Prepared } from './preparation.ts'
@@ -55,13 +55,13 @@ export class TransactionAttempt<Tx> {
   }
 
   async within<R>(prepared: Prepared, tx: Tx, work: Work<R, Tx>): Promise<Step<R>> {
-    const { limits, random, hasher } = this.#parts
+    const { limits, random, outcomes } = this.#parts
     const scope = this.#store.within(tx)
     const answer = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
     if (answer.word !== 'acquired') return { kind: 'refused', refusal: answer }
     const end = new AttemptEnd()
     const complete = async (claim: Acquired, encoded: EncodedValue): Promise<void> => {
-      const word = await scope.complete(claim.ownership, sealOutcome(storable(prepared, { limits }, encoded), hasher))
+      const word = await scope.complete(claim.ownership, outcomes.seal(storable(prepared, { limits }, encoded), sealing(prepared)))
       if (word !== 'done')
         throw new LeaseLost(
           `The record was ${word === 'lost' ? 'taken by another attempt' : 'completed with another outcome'} inside this transaction; roll it back.`,
@@ -175,8 +175,7 @@ export class TransactionAttempt<Tx> {
     try {
       const value = await work.run(context, tx)
       if (work.judge(value) !== 'complete') return { kind: 'failed', value }
-      const outcome =
-        prepared === undefined ? undefined : sealOutcome(storable(prepared, this.#parts, work.encode(value)), this.#parts.hasher)
+      const outcome = prepared === undefined ? undefined : this.#sealed(prepared, work.encode(value))
       return { kind: 'complete', execution: { status: 'done', value, record, attempt }, outcome, claim }
     } catch (error) {
       if (!isRejection(error)) return { kind: 'threw', error }
@@ -232,6 +231,10 @@ export class TransactionAttempt<Tx> {
     return closed
   }
 
+  #sealed(prepared: Prepared, encoded: EncodedValue): Outcome {
+    return this.#parts.outcomes.seal(storable(prepared, this.#parts, encoded), sealing(prepared))
+  }
+
   #committed<R>(prepared: Prepared | undefined, ending: Ending<R>, alone: boolean, share: (shared: SharedOutcome) => void): Step<R> {
     if (ending.kind !== 'complete') throw new TypeError('only a completed attempt is committed')
     if (prepared !== undefined && ending.claim !== undefined) {
@@ -285,7 +288,7 @@ export class TransactionAttempt<Tx> {
 
   /** The rows are gone; the refusal is claimed again through the front door. Without `acquired` that word is the answer. */
   async #recordRejection<R>(prepared: Prepared, value: unknown, encoded: EncodedValue): Promise<Step<R>> {
-    const outcome = sealOutcome(storable(prepared, this.#parts, encoded), this.#parts.hasher)
+    const outcome = this.#sealed(prepared, encoded)
     const request = { ...prepared.request, attemptId: this.#parts.random.uuid() }
     const result = await this.#transact<R>(request, prepared.operation, async (_tx, claim) => {
       const attempt = claim?.attempt ?? 0

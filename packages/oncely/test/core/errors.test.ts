@@ -29,6 +29,8 @@ const errors: readonly OncelyError[] = [
   new core.LeaseLost(message, { cause }),
   new core.OutcomeCorrupt(message, { cause }),
   new core.OutcomeConflict(message, { cause }),
+  new core.SecretMissing(3, [1, 2], { cause }),
+  new core.RecordHeld(message, { cause }),
   new core.Unsupported(message, { cause }),
   new core.Draining({ cause }),
 ]

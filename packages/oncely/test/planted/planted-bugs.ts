@@ -2,7 +2,7 @@
 export interface PlantedBug {
   /** The patch is `patches/<name>.patch`. */
   readonly name: string
-  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache'
+  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle'
   readonly bug: string
   /** A file below `test/`, and the name of a test in it. */
   readonly caughtBy: { readonly file: string; readonly test: string }
@@ -392,5 +392,23 @@ export const plantedBugs: readonly PlantedBug[] = [
     rule: 'expiry',
     bug: 'the node that asks decides by its own clock when an answer ages',
     caughtBy: { file: 'adapter/node.test.ts', test: 'R48: the store decides when an answer ages, whatever clock the asking node has' },
+  },
+  {
+    name: 'lifecycle-outcome-tag-unchecked',
+    rule: 'lifecycle',
+    bug: 'an encrypted outcome is taken whatever its tag says',
+    caughtBy: { file: 'core/outcome-seal.test.ts', test: 'of one record never opens as that of another' },
+  },
+  {
+    name: 'lifecycle-newest-secret-only',
+    rule: 'lifecycle',
+    bug: 'an outcome opens under the newest secret only',
+    caughtBy: { file: 'core/outcome-seal.test.ts', test: 'opens after a rotation, and is sealed under the newest secret' },
+  },
+  {
+    name: 'lifecycle-stored-in-plain',
+    rule: 'lifecycle',
+    bug: 'an outcome that should be encrypted is stored as it is',
+    caughtBy: { file: 'core/engine-encryption.test.ts', test: 'keeps them from whoever reads the store, and replays them' },
   },
 ]

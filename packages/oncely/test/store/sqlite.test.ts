@@ -6,6 +6,7 @@ import { ManualClock, type StoreHarness, storeSuite } from 'oncely/testing'
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../src/core/index.ts'
 import { nodeClock } from '../../src/platform/index.ts'
+import { encryptedLife } from '../support/encrypted-life.ts'
 import { claimOf, newId, outcomeOf } from './sqlite-claim.ts'
 import { connect, DatabaseSync, openStore, temporaryFile } from './sqlite-fixture.ts'
 
@@ -15,6 +16,8 @@ const hourMs = 3_600_000
 const dayMs = 24 * hourMs
 
 describe('the SQLite store', () => {
+  test('keeps encrypted outcomes, which outlive a rotation and nothing else', async () => encryptedLife(await openHarness()))
+
   test('says what it can do', () => {
     const { name, capabilities } = openStore()
     expect([name, capabilities]).toEqual(['sqlite', { transactional: true, clock: 'process', shared: true, seesOpenTransactions: false }])

@@ -11,7 +11,7 @@ import {
   StoreUnavailable,
   type Work,
 } from '../../src/core/index.ts'
-import { nodeHasher, nodeRandom } from '../../src/platform/index.ts'
+import { nodeCipher, nodeHasher, nodeRandom } from '../../src/platform/index.ts'
 import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { faultStore } from './fault-store.ts'
 
@@ -26,7 +26,7 @@ export function engineWorld(options: { readonly store?: (clock: ManualClock) => 
     const faulty = faultStore(store, (applied) => new StoreUnavailable('planned', { applied }))
     const events: OncelyEvent[] = []
     const oncely = new Oncely<never>(
-      { clock, random: { uuid: nodeRandom.uuid, fraction: () => options.fraction ?? 0 }, hasher: nodeHasher },
+      { clock, random: { uuid: nodeRandom.uuid, fraction: () => options.fraction ?? 0 }, hasher: nodeHasher, cipher: nodeCipher },
       { namespace: 'test', events: (event) => void events.push(event), ...own, store: faulty.store },
     )
     return {
