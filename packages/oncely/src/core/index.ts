@@ -7,6 +7,7 @@ export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeVa
 export { type Duration, formatDuration, parseDuration } from './duration.ts'
 export { Engine } from './engine.ts'
 export { contextWith, type EngineParts } from './engine-parts.ts'
+export type { ErasureReceipt } from './erasure.ts'
 export {
   BodyNotCaptured,
   ConfigurationError,
@@ -46,9 +47,19 @@ export { type FunctionCall, type HandlerContext, type RunResult, validateInput }
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
 export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
+export { heldTombstoneMs, holdParts } from './legal-hold.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest } from './lock.ts'
-export { type BindOf, Oncely, type OncelyOptions, Operation, type Platform, type StartOptions, type TxOf } from './oncely.ts'
+export {
+  type BindOf,
+  type HoldRequest,
+  Oncely,
+  type OncelyOptions,
+  Operation,
+  type Platform,
+  type StartOptions,
+  type TxOf,
+} from './oncely.ts'
 export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
 export { expectVersion, type OptimisticOptions, retryOptimistic } from './optimistic.ts'
 export { type Outcome, sameBytes, sameOutcome } from './outcome.ts'
@@ -90,6 +101,9 @@ export type {
   ClaimFingerprint,
   ClaimRequest,
   CompleteAnswer,
+  ErasureBatch,
+  Hold,
+  HoldTarget,
   OwnerAnswer,
   Ownership,
   RecordSummary,

@@ -4,22 +4,25 @@ import type { Cipher } from './cipher.ts'
 import type { Clock } from './clock.ts'
 import { type EncodedValue, encodeValue } from './codec.ts'
 import { Engine } from './engine.ts'
-import { ConfigurationError, StoreTooWeak } from './errors.ts'
+import { type ErasureParts, type ErasureReceipt, erasePrincipal, isGenuineReceipt } from './erasure.ts'
+import { ConfigurationError } from './errors.ts'
 import type { EventSink } from './event.ts'
 import { callFunction, type FunctionCall, type HandlerContext, type RunResult } from './function-call.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
 import { recordId } from './key.ts'
+import { holdingStore } from './legal-hold.ts'
 import { checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
 import type { Outcome } from './outcome.ts'
 import { OutcomeSeal } from './outcome-seal.ts'
-import { type Policy, survivesOrder } from './policy.ts'
-import { principalText, type Secret } from './preparation.ts'
+import { principalDigest, principalText } from './preparation.ts'
 import type { Random } from './random.ts'
 import type { Bind, OncelyRecord } from './record.ts'
-import type { ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
+import { checkSecrets } from './secret.ts'
+import type { Hold, HoldTarget, ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
 import { bounded } from './store-call.ts'
+import { checkSurvives } from './survival.ts'
 import { isTransactional, type TransactionalStore } from './transaction.ts'
 
 /** What an instance is made of. One instance a process and namespace. */
@@ -254,8 +257,7 @@ export class Oncely<Tx> {
   ): Promise<ResolveAnswer> {
     if (record.state !== 'uncertain' && record.state !== 'quarantined')
       throw new ConfigurationError(`The record is ${record.state}; only an uncertain or quarantined one is resolved by hand.`)
-    if (decision.by === '' || decision.reason === '')
-      throw new ConfigurationError('A resolution needs "by" and "reason": both go into the audit trail.')
+    checkSaid('A resolution', decision)
     const verdict = decision.applied
       ? ({ applied: true, outcome: this.#sealed(record, encodeValue(decision.value)) } as const)
       : ({ applied: false } as const)
@@ -286,6 +288,72 @@ export class Oncely<Tx> {
     }
   }
 
+  /**
+   * Erases the records of a principal that have ended and are not held, and answers with a receipt. A key that is erased is new
+   * again. What runs or is in doubt is kept and counted: erase again once it has ended. Other processes may answer an erased
+   * outcome from their memory for a minute more.
+   *
+   * @throws Unsupported on a store that cannot find records by their principal; StoreUnavailable also when the cache did not confirm.
+   */
+  async erase(request: {
+    readonly principal: string | typeof anonymous
+    readonly by: string
+    readonly reason: string
+  }): Promise<ErasureReceipt> {
+    checkSaid('An erasure', request)
+    return erasePrincipal(this.#erasureParts(), this.#principalDigest(request.principal), request)
+  }
+
+  /** Whether an erasure receipt was made with one of this instance's secrets and not changed since. */
+  isGenuineReceipt(receipt: ErasureReceipt): boolean {
+    return isGenuineReceipt(receipt, this.#erasureParts())
+  }
+
+  /**
+   * Places a legal hold on a record, or on every record of a principal, also those to come: it is neither swept nor erased, and its
+   * key stays used. Answers false when it was in force already.
+   *
+   * @throws Unsupported on a store that knows no legal hold.
+   */
+  async hold(target: HoldRequest, said: { readonly by: string; readonly reason: string }): Promise<boolean> {
+    checkSaid('A legal hold', said)
+    return holdingStore(this.store).hold(this.#holdTarget(target), { ...said, held: true })
+  }
+
+  /** Lifts a legal hold: what it covered goes by its own policy again. Answers false when there was none. */
+  async liftHold(target: HoldRequest, said: { readonly by: string; readonly reason: string }): Promise<boolean> {
+    checkSaid('Lifting a legal hold', said)
+    return holdingStore(this.store).hold(this.#holdTarget(target), { ...said, held: false })
+  }
+
+  /** The legal holds in force, oldest first; principals as digests. */
+  async holds(): Promise<readonly Hold[]> {
+    return holdingStore(this.store).holds()
+  }
+
+  #holdTarget(target: HoldRequest): HoldTarget {
+    return 'record' in target ? target : { principal: this.#principalDigest(target.principal) }
+  }
+
+  #principalDigest(principal: string | typeof anonymous): Uint8Array {
+    if (principal === '') throw new ConfigurationError('The principal is empty; pass the caller as it stands in the calls.')
+    return principalDigest({ hasher: this.#platform.hasher, namespace: this.namespace }, principalText(principal))
+  }
+
+  #erasureParts(): ErasureParts {
+    const { clock, hasher } = this.#platform
+    return {
+      store: this.store,
+      hasher,
+      secrets: this.#engine.parts.secrets,
+      nowMs: () => clock.nowMs(),
+      forgetCopies: async (id) => {
+        this.#engine.recent.forget(toHex(id))
+        await this.#engine.cache?.erase(id)
+      },
+    }
+  }
+
   #sealed({ id, operation }: OncelyRecord, value: EncodedValue): Outcome {
     return this.#outcomes.seal(value, { id, encrypt: this.#operations.get(operation)?.encrypt ?? this.#encrypt })
   }
@@ -301,28 +369,9 @@ export class Oncely<Tx> {
 }
 
 const sweepBatchMax = 5_000
-const secretBytesMin = 16
+/** What a legal hold is placed on. */
+export type HoldRequest = { readonly record: Uint8Array } | { readonly principal: string | typeof anonymous }
 
-function checkSecrets(secrets: NonNullable<OncelyOptions['secrets']>): readonly Secret[] {
-  const seen = new Set<number>()
-  return secrets.map(({ id, key }) => {
-    if (!Number.isInteger(id) || id < 1 || id > 32_767)
-      throw new ConfigurationError(`A secret's id is ${String(id)}; it must be a whole number from 1 to 32767.`)
-    if (seen.has(id)) throw new ConfigurationError(`Secret ${id} is there twice; each id names one key, for ever.`)
-    seen.add(id)
-    const bytes = typeof key === 'string' ? new TextEncoder().encode(key) : key
-    if (!(bytes instanceof Uint8Array) || bytes.length < secretBytesMin) {
-      throw new ConfigurationError(
-        `Secret ${id} has ${bytes?.length ?? 0} bytes, at least ${secretBytesMin} are needed; use 32 random bytes.`,
-      )
-    }
-    return { id, key: bytes }
-  })
-}
-
-function checkSurvives(operation: string, policy: Policy, store: string, info: StoreInfo): void {
-  if (survivesOrder.indexOf(info.survives) >= survivesOrder.indexOf(policy.survives)) return
-  throw new StoreTooWeak(
-    `Operation "${operation}": policy "${policy.name}" needs a store that survives ${policy.survives}, and ${store} survives ${info.survives}, because ${info.survivesBecause}. Use a stronger store, or say survives: '${info.survives}' in the policy.`,
-  )
+function checkSaid(what: string, { by, reason }: { readonly by: string; readonly reason: string }): void {
+  if (by === '' || reason === '') throw new ConfigurationError(`${what} needs "by" and "reason": both are kept.`)
 }

@@ -4,6 +4,7 @@ import { type FingerprintSet, fingerprint } from './fingerprint.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
 import { checkKey, derivedKey, recordId } from './key.ts'
+import { lengthPrefixed } from './length-prefix.ts'
 import type { Limits } from './limits.ts'
 import type { OperationDefinition } from './operation.ts'
 import { recordPolicy } from './policy.ts'
@@ -105,6 +106,14 @@ export function principalText(principal: string | typeof anonymous): string {
   return principal === anonymous ? '\u0000anonymous' : principal
 }
 
+/**
+ * The principal as records keep it. The namespace is in it: the caller of that name of another application in the same store is
+ * somebody else.
+ */
+export function principalDigest({ hasher, namespace }: Pick<Identity, 'hasher' | 'namespace'>, principal: string): Uint8Array {
+  return hasher.sha256(lengthPrefixed(['oncely principal 1', namespace, principal]))
+}
+
 class PreparedCall implements Prepared {
   readonly call: Call
   readonly address: string
@@ -159,7 +168,7 @@ class PreparedCall implements Prepared {
       id,
       operation: operation.name,
       bind: operation.bind,
-      principal: this.#identity.hasher.sha256(encoder.encode(this.#principal)),
+      principal: principalDigest(this.#identity, this.#principal),
       actor,
       fingerprint: this.known.fingerprint,
       policy: recordPolicy(operation.policy),

@@ -24,8 +24,20 @@ export interface Store {
   /** Compare-and-set on (state, token) by a resolver or an operator. */
   resolve(id: Uint8Array, resolution: Resolution): Promise<ResolveAnswer>
   read(id: Uint8Array): Promise<OncelyRecord | undefined>
-  /** Erases the record and its outcome, whatever its state; its trail stays. Answers whether there was one. */
+  /** Erases the record and its outcome, whatever its state; its trail stays. Answers whether there was one; throws `RecordHeld`. */
   forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean>
+  /**
+   * Erases records of a principal, given by its digest, a batch at a time: what has ended and is not held goes with its outcome, its
+   * trail stays. Left out by a store that cannot find records by their principal.
+   */
+  erasePrincipal?(principal: Uint8Array, change: { readonly reason: string; readonly batchMax: number }): Promise<ErasureBatch>
+  /**
+   * Places or lifts a legal hold: what it covers is neither swept, erased nor claimed anew. Answers whether anything changed. Left
+   * out, with `holds`, by a store that cannot keep a record beyond its policy.
+   */
+  hold?(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean>
+  /** The holds in force, oldest first. */
+  holds?(): Promise<readonly Hold[]>
   /** Adds to the per-minute counts of the audit trail. */
   audit(counts: readonly AuditCount[]): Promise<void>
   /** The audit trail of one record, oldest first. */
@@ -171,6 +183,26 @@ export interface TrailEntry {
   readonly traceId: string
   readonly reason: string
   readonly count: number
+}
+
+/** What one batch of an erasure did, and what is left of the principal's records. */
+export interface ErasureBatch {
+  readonly erased: readonly Uint8Array[]
+  /** Records under a legal hold. */
+  readonly held: number
+  /** Records that have not ended (running, uncertain, quarantined), or that somebody is writing just now. */
+  readonly kept: number
+}
+
+/** What a legal hold covers: one record, or every record of a principal, also those to come. Both are digests. */
+export type HoldTarget = { readonly record: Uint8Array } | { readonly principal: Uint8Array }
+
+/** A legal hold in force. */
+export interface Hold {
+  readonly target: HoldTarget
+  readonly placedAtMs: number
+  readonly by: string
+  readonly reason: string
 }
 
 export interface SweepAnswer {

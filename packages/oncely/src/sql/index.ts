@@ -14,6 +14,7 @@ export {
   bindCodes,
   type ClaimLine,
   claimLine,
+  holdRow,
   numberOf,
   onlyRow,
   type Row,

@@ -2,6 +2,7 @@ import {
   type Bind,
   type ClaimAnswer,
   fromHex,
+  type Hold,
   type OncelyRecord,
   type Outcome,
   type RecordState,
@@ -169,6 +170,17 @@ export function recordRow(row: Row): OncelyRecord {
       return { ...base, state, completedAtMs: sinceMs, outcome: outcomeOf(row['codec'], row['checksum'], row['bytes']) }
     default:
       return state satisfies never
+  }
+}
+
+/** One row of the legal holds. */
+export function holdRow(row: Row): Hold {
+  const digest = bytesOf(row['digest'])
+  return {
+    target: textOf(row['kind']) === 'record' ? { record: digest } : { principal: digest },
+    placedAtMs: numberOf(row['placed']),
+    by: textOf(row['placed_by']),
+    reason: textOf(row['reason']),
   }
 }
 

@@ -8,6 +8,7 @@ import { claimCases, claimClockCases } from './store/claim-cases.ts'
 import { contentionCases, contentionSharedCases } from './store/contention-cases.ts'
 import { fenceCases, fenceSharedCases } from './store/fence-cases.ts'
 import { leaseCases, quarantineCases, takeoverCases } from './store/lease-cases.ts'
+import { lifecycleCasesFor } from './store/lifecycle-cases.ts'
 import { migrationCases, migrationSchemaCases, migrationSharedCases, notTransactionalCases } from './store/migration-cases.ts'
 import { mismatchCases } from './store/mismatch-cases.ts'
 import { modelCases } from './store/model-cases.ts'
@@ -71,6 +72,7 @@ function casesFor(harness: StoreHarness): StoreCases {
   const { capabilities } = harness.store
   return {
     ...alwaysCases,
+    ...lifecycleCasesFor(harness),
     ...(capabilities.clock === 'process' ? { ...claimClockCases, ...ageingClockCases } : {}),
     ...(capabilities.shared ? { ...fenceSharedCases, ...contentionSharedCases, ...migrationSharedCases } : {}),
     ...(harness.unmigrated === undefined ? {} : migrationSchemaCases),

@@ -1,6 +1,6 @@
 import { memoryStore } from 'oncely/store/memory'
 import { describe, expect, test } from 'vitest'
-import { type Call, Draining, OutcomeCorrupt, type RecordSummary, StoreUnavailable } from '../../src/core/index.ts'
+import { type Call, Draining, OutcomeCorrupt, type RecordSummary, SecretMissing, StoreUnavailable } from '../../src/core/index.ts'
 import { deferred } from '../support/deferred.ts'
 import { engineWorld, oneCall, stateOf, workOf } from '../support/engine-world.ts'
 
@@ -111,7 +111,7 @@ describe('what a duplicate is told is told to the event sink and counted', () =>
       status: 'unavailable',
       reason: 'fingerprint-secret',
       retryAfterMs: 5_000,
-      cause: undefined,
+      cause: expect.any(SecretMissing),
     })
     expect(told()).toEqual(['unavailable 0 fingerprint-secret'])
   })

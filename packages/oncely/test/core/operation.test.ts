@@ -100,6 +100,7 @@ describe('an operation', () => {
       isolation: 'default',
       exclude: [],
       store: 'outcome',
+      encrypt: false,
       resolver: undefined,
       input: undefined,
     })

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { anonymous, type Call } from '../../src/core/attempt.ts'
 import { checkLimits, definePolicy, derivedKey, InvalidInput, KeyInvalid, recordId, recordPolicy, toHex } from '../../src/core/index.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions } from '../../src/core/operation.ts'
-import { prepare } from '../../src/core/preparation.ts'
+import { prepare, principalDigest } from '../../src/core/preparation.ts'
 import { nodeHasher } from '../../src/platform/index.ts'
 
 const identity = {
@@ -64,13 +64,14 @@ describe('a claim carries', () => {
       id,
       operation: 'charge',
       bind: 'lease',
-      principal: sha('acme'),
+      principal: principalDigest(identity, 'acme'),
       actor: sha('alice'),
       policy: recordPolicy(definePolicy('standard', { lease: '10s' })),
       leaseMs: 10_000,
       owner: 'host-1',
       traceId: 'trace-1',
     })
+    expect(request.principal).not.toEqual(principalDigest({ ...identity, namespace: 'other' }, 'acme'))
     expect(request.fingerprint.keyed.map(({ keyId }) => keyId)).toEqual([3])
   })
 

@@ -1,3 +1,5 @@
+import { lifecycleBugs } from './lifecycle-bugs.ts'
+
 /** A way to break one rule, and the test that must see it. */
 export interface PlantedBug {
   /** The patch is `patches/<name>.patch`. */
@@ -393,22 +395,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     bug: 'the node that asks decides by its own clock when an answer ages',
     caughtBy: { file: 'adapter/node.test.ts', test: 'R48: the store decides when an answer ages, whatever clock the asking node has' },
   },
-  {
-    name: 'lifecycle-outcome-tag-unchecked',
-    rule: 'lifecycle',
-    bug: 'an encrypted outcome is taken whatever its tag says',
-    caughtBy: { file: 'core/outcome-seal.test.ts', test: 'of one record never opens as that of another' },
-  },
-  {
-    name: 'lifecycle-newest-secret-only',
-    rule: 'lifecycle',
-    bug: 'an outcome opens under the newest secret only',
-    caughtBy: { file: 'core/outcome-seal.test.ts', test: 'opens after a rotation, and is sealed under the newest secret' },
-  },
-  {
-    name: 'lifecycle-stored-in-plain',
-    rule: 'lifecycle',
-    bug: 'an outcome that should be encrypted is stored as it is',
-    caughtBy: { file: 'core/engine-encryption.test.ts', test: 'keeps them from whoever reads the store, and replays them' },
-  },
+  ...lifecycleBugs,
 ]

@@ -1,5 +1,7 @@
-import { test } from 'vitest'
+import { expect, test } from 'vitest'
 import { encryptedLife } from '../support/encrypted-life.ts'
 import { openHarness } from './redis-fixture.ts'
 
-test('encrypted outcomes outlive a rotation and nothing else', async () => encryptedLife(await openHarness('ioredis')))
+test('encrypted outcomes outlive a rotation and nothing else', async () => {
+  expect(await encryptedLife(await openHarness('ioredis'))).toBe('passed')
+})

@@ -30,7 +30,7 @@ async function storedOutcome(store: Store, id: Uint8Array): Promise<Outcome> {
 }
 
 /** A store keeps encrypted outcomes as it got them: read after a rotation, never as another record's, a typed error without their key. */
-export async function encryptedLife<Tx>({ store, reopen, close }: StoreHarness<Tx>): Promise<void> {
+export async function encryptedLife<Tx>({ store, reopen, close }: StoreHarness<Tx>): Promise<'passed' | 'failed'> {
   let ended: 'passed' | 'failed' = 'failed'
   try {
     const first = instance(store, 1)
@@ -60,4 +60,5 @@ export async function encryptedLife<Tx>({ store, reopen, close }: StoreHarness<T
   } finally {
     await close(ended)
   }
+  return ended
 }

@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander'
 import { isOncelyError } from 'oncely'
 import { type ExitCode, exitCodeOf, exitCodes, type Surroundings } from './console.ts'
 import { gatewayCommand } from './gateway-command.ts'
+import { eraseCommand, holdCommand } from './lifecycle-command.ts'
 import { inspectCommand, resolveCommand } from './record-command.ts'
 import { doctorCommand, migrateCommand, policyCommand, schemaCommand, sweepCommand } from './upkeep-command.ts'
 
@@ -18,6 +19,8 @@ export async function runCommand(options: readonly string[], surroundings: Surro
     policyCommand,
     inspectCommand,
     resolveCommand,
+    eraseCommand,
+    holdCommand,
     sweepCommand,
     doctorCommand,
     schemaCommand,

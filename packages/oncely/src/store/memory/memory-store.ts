@@ -4,6 +4,9 @@ import type {
   ClaimRequest,
   Clock,
   CompleteAnswer,
+  ErasureBatch,
+  Hold,
+  HoldTarget,
   OncelyRecord,
   Outcome,
   OwnerAnswer,
@@ -20,7 +23,18 @@ import type {
   TrailEntry,
   Transition,
 } from '../../core/index.ts'
-import { ageOf, formatToken, StoreUnavailable, toHex, trailEvent, transition } from '../../core/index.ts'
+import {
+  ageOf,
+  formatToken,
+  heldTombstoneMs,
+  holdParts,
+  RecordHeld,
+  StoreUnavailable,
+  sameBytes,
+  toHex,
+  trailEvent,
+  transition,
+} from '../../core/index.ts'
 import { nodeClock } from '../../platform/index.ts'
 
 /** What the memory store is built from; everything has a default. */
@@ -52,6 +66,7 @@ class MemoryStore implements Store {
   readonly #clock: Clock
   readonly #recordsMax: number
   readonly #records = new Map<string, OncelyRecord>()
+  readonly #holds = new Map<string, Hold>()
   readonly #trails = new Map<string, TrailEntry[]>()
   #seq = 0n
 
@@ -114,16 +129,59 @@ class MemoryStore implements Store {
   }
 
   async read(id: Uint8Array): Promise<OncelyRecord | undefined> {
-    const record = this.#records.get(toHex(id))
+    const record = this.#ruled(this.#records.get(toHex(id)))
     return record?.state === 'completed' && ageOf(record, this.#clock.nowMs()) === 'absent' ? undefined : record
   }
 
   async forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean> {
     const record = this.#records.get(toHex(id))
     if (record === undefined) return false
+    if (this.#isHeld(record)) throw new RecordHeld('The record is under a legal hold and was not erased. Lift the hold first.')
     this.#records.delete(toHex(id))
     this.#trace(record, 'forgotten', { owner: '', traceId: '', reason: change.reason })
     return true
+  }
+
+  async erasePrincipal(
+    principal: Uint8Array,
+    { reason, batchMax }: { readonly reason: string; readonly batchMax: number },
+  ): Promise<ErasureBatch> {
+    const erased: Uint8Array[] = []
+    let [held, kept] = [0, 0]
+    for (const [hex, record] of this.#records) {
+      if (!sameBytes(record.principal, principal)) continue
+      if (this.#isHeld(record)) held++
+      else if (erased.length === batchMax || !(record.state === 'completed' || record.state === 'released')) kept++
+      else {
+        this.#records.delete(hex)
+        this.#trace(record, 'forgotten', { owner: '', traceId: '', reason })
+        erased.push(record.id)
+      }
+    }
+    return { erased, held, kept }
+  }
+
+  async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
+    const { kind, digest } = holdParts(target)
+    const name = `${kind} ${toHex(digest)}`
+    if (this.#holds.has(name) === change.held) return false
+    if (change.held) this.#holds.set(name, { target, placedAtMs: this.#clock.nowMs(), by: change.by, reason: change.reason })
+    else this.#holds.delete(name)
+    return true
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    return [...this.#holds.values()]
+  }
+
+  #isHeld({ id, principal }: Pick<OncelyRecord, 'id' | 'principal'>): boolean {
+    return this.#holds.size > 0 && (this.#holds.has(`record ${toHex(id)}`) || this.#holds.has(`principal ${toHex(principal)}`))
+  }
+
+  /** The record as the rules see it: a held one never ages away. */
+  #ruled(record: OncelyRecord | undefined): OncelyRecord | undefined {
+    if (record === undefined || !this.#isHeld(record)) return record
+    return { ...record, policy: { ...record.policy, tombstoneMs: heldTombstoneMs } }
   }
 
   async audit(counts: readonly AuditCount[]): Promise<void> {
@@ -155,7 +213,7 @@ class MemoryStore implements Store {
     let removed = 0
     for (const [hex, record] of this.#records) {
       if (removed === limits.batchMax) break
-      if (!mayRemove(record, nowMs)) continue
+      if (this.#isHeld(record) || !mayRemove(record, nowMs)) continue
       this.#records.delete(hex)
       removed++
     }
@@ -183,10 +241,12 @@ class MemoryStore implements Store {
     event: Extract<RecordEvent, { type: E }>,
     trace: Trace = { owner: '', traceId: '', reason: '' },
   ): Transition<E>['answer'] {
-    const before = this.#records.get(toHex(id))
+    const stored = this.#records.get(toHex(id))
+    const before = this.#ruled(stored)
     const { record, answer } = transition<E>(before, event, this.#clock.nowMs())
     if (record !== undefined && record !== before) {
-      this.#records.set(toHex(id), record)
+      const own = stored !== undefined && record.policy === before?.policy ? stored.policy : record.policy
+      this.#records.set(toHex(id), { ...record, policy: own })
       const changed = trailEvent(before, record)
       // A claim that seals or quarantines brings no reason: the record knows it.
       if (changed !== undefined) this.#trace(record, changed, 'reason' in record ? { ...trace, reason: record.reason } : trace)

@@ -3,6 +3,9 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
+  ErasureBatch,
+  Hold,
+  HoldTarget,
   OncelyRecord,
   Outcome,
   OwnerAnswer,
@@ -25,8 +28,8 @@ import type {
   TransactionScope,
   TransactionWork,
 } from '../../core/index.ts'
-import { checkBound, toHex } from '../../core/index.ts'
-import { claimLine, recordRow, stateCodes, trailRows } from '../../sql/index.ts'
+import { checkBound, fromHex, holdParts, RecordHeld, toHex } from '../../core/index.ts'
+import { claimLine, holdRow, recordRow, stateCodes, trailRows } from '../../sql/index.ts'
 import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
@@ -130,7 +133,30 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   }
 
   async forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean> {
-    return (await this.#functions.word('an erasure', this.#functions.call('forget', [bytes(id), text(change.reason)]))) === 'forgotten'
+    const word = await this.#functions.word('an erasure', this.#functions.call('forget', [bytes(id), text(change.reason)]))
+    if (word === 'held') throw new RecordHeld('The record is under a legal hold and was not erased. Lift the hold first.')
+    return word === 'forgotten'
+  }
+
+  async erasePrincipal(principal: Uint8Array, change: { readonly reason: string; readonly batchMax: number }): Promise<ErasureBatch> {
+    const call = this.#functions.call('erase_principal', [bytes(principal), text(change.reason), integer(change.batchMax)])
+    const [held = '', kept = '', ids = ''] = (await this.#functions.word('an erasure', call)).split(' ')
+    const erased = ids
+      .slice(1)
+      .split(',')
+      .filter((hex) => hex !== '')
+    return { erased: erased.map(fromHex), held: Number(held), kept: Number(kept) }
+  }
+
+  async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
+    const { kind, digest } = holdParts(target)
+    const call = this.#functions.call('hold', [text(kind), bytes(digest), flag(change.held), text(change.by), text(change.reason)])
+    return (await this.#functions.word('a legal hold', call)) === 'changed'
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    const { rows } = await this.#functions.rows('legal holds', `SELECT * FROM ${this.#functions.nameOf('holds')} ORDER BY placed, digest`)
+    return rows.map(holdRow)
   }
 
   async audit(counts: readonly AuditCount[]): Promise<void> {
@@ -141,7 +167,8 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   async trail(id: Uint8Array): Promise<readonly TrailEntry[]> {
     const ms = (column: string): string => `floor(date_part('epoch', e.${column}) * 1000)::bigint AS ${column}`
     const statement = `SELECT ${ms('at')}, ${ms('claimed')}, e.event, e.epoch, e.seq, e.attempt_id, e.owner, e.trace_id, e.reason, e.count
-FROM ${this.#functions.nameOf('events')} e WHERE e.id = $1 ORDER BY e.at`
+FROM (SELECT * FROM ${this.#functions.nameOf('events')} UNION ALL SELECT * FROM ${this.#functions.nameOf('held_events')}) e
+WHERE e.id = $1 ORDER BY e.at`
     const { rows } = await this.#functions.rows('a trail', statement, [id])
     return rows.flatMap(trailRows).sort((a, b) => a.atMs - b.atMs)
   }
@@ -201,12 +228,13 @@ FROM ${this.#functions.nameOf('events')} e WHERE e.id = $1 ORDER BY e.at`
   #readStatement(): string {
     const name = (table: string): string => this.#functions.nameOf(table)
     return `SELECT k.*, n.name AS operation_name, p.name AS policy_name, p.retention_ms, p.tombstone_ms, p.attempts_max, p.takeover,
-  p.effect_timeout_ms, o.codec, o.checksum, o.bytes
+  p.effect_timeout_ms, coalesce(o.codec, h.codec) AS codec, coalesce(o.checksum, h.checksum) AS checksum, coalesce(o.bytes, h.bytes) AS bytes
 FROM ${name('instance')} i
   JOIN ${name('keys')} k ON k.id = $1 AND k.region = i.region
   JOIN ${name('operations')} n ON n.id = k.operation
   JOIN ${name('policies')} p ON p.id = k.policy
   LEFT JOIN ${name('outcomes')} o ON o.id = k.id AND o.region = k.region AND o.seq = k.seq AND o.day = k.outcome_day
+  LEFT JOIN ${name('held_outcomes')} h ON h.id = k.id AND h.region = k.region AND h.seq = k.seq
 WHERE k.state <> 2 OR ${name('now_ms')}() - k.since < greatest(p.retention_ms, p.tombstone_ms)`
   }
 

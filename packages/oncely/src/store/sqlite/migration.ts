@@ -14,7 +14,8 @@ export interface Migration {
 
 /**
  * `oncely_keys` holds one row a record; `removable_at_ms` is when its own policy lets it go. Outcomes stand apart, because they are large, age earlier, and would make every claim read more pages.
- * `oncely_instance` has the fencing tokens' counter, which is committed before a handler runs under a lease.
+ * A legal hold gives a record a
+ * tombstone of a hundred years and keeps its own in `oncely_held`. `oncely_instance` has the fencing tokens' counter, which is committed before a handler runs under a lease.
  */
 export const migrations: readonly Migration[] = [
   {
@@ -88,6 +89,28 @@ CREATE TABLE oncely_events (
 CREATE INDEX oncely_events_record ON oncely_events (id, at_ms);
 CREATE INDEX oncely_events_age ON oncely_events (at_ms);
 CREATE UNIQUE INDEX oncely_events_minute ON oncely_events (id, at_ms, reason) WHERE count > 0;
+`,
+  },
+  {
+    number: 2,
+    name: 'erasure by principal, legal hold',
+    breaking: true,
+    sql: `
+CREATE INDEX oncely_keys_principal ON oncely_keys (principal);
+
+CREATE TABLE oncely_holds (
+  kind TEXT NOT NULL CHECK (kind IN ('record', 'principal')),
+  digest BLOB NOT NULL,
+  placed_at_ms INTEGER NOT NULL,
+  placed_by TEXT NOT NULL,
+  reason TEXT NOT NULL,
+  PRIMARY KEY (kind, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE oncely_held (
+  id BLOB NOT NULL PRIMARY KEY,
+  tombstone_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 `,
   },
 ]

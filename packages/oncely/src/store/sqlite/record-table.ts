@@ -101,6 +101,13 @@ function writeChange(
   addTrailEntry(connection, after, event, nowMs, trace.reason === '' ? { ...trace, reason: stated } : trace)
 }
 
+/** Takes the record with its outcome; its trail says why. */
+export function eraseRow(connection: Connection, record: OncelyRecord, nowMs: number, reason: string): void {
+  connection.run('DELETE FROM oncely_outcomes WHERE id = ?', record.id)
+  connection.run('DELETE FROM oncely_keys WHERE id = ?', record.id)
+  addTrailEntry(connection, record, 'forgotten', nowMs, { ...noTrace, reason })
+}
+
 function putOutcome(connection: Connection, record: CompletedRecord): void {
   const { outcome, id, policy, completedAtMs } = record
   if (outcome === undefined) return

@@ -5,11 +5,15 @@ import {
   type ClaimRequest,
   type Clock,
   type CompleteAnswer,
+  type ErasureBatch,
+  type Hold,
+  type HoldTarget,
   type OncelyRecord,
   type Outcome,
   type OwnerAnswer,
   type Ownership,
   type RecordEvent,
+  RecordHeld,
   type ReleaseAnswer,
   type Resolution,
   type ResolveAnswer,
@@ -30,9 +34,10 @@ import {
 } from '../../core/index.ts'
 import { nextTurn } from './event-loop.ts'
 import { raiseEpoch, readInstance, recognizeFile, renewInstance } from './instance.ts'
+import { changeHold, eraseOf, freezeHeld, isHeld, readHolds } from './legal-hold.ts'
 import { pendingMigrations, runMigrations } from './migration.ts'
 import type { Patience } from './patience.ts'
-import { addTrailEntry, claimRow, decideFromCommitted, moveRow, noTrace, readRecord, type Trace } from './record-table.ts'
+import { claimRow, decideFromCommitted, eraseRow, moveRow, noTrace, readRecord, type Trace } from './record-table.ts'
 import { Connection, type SqliteConnection } from './sqlite-connection.ts'
 import { buildOf } from './sqlite-driver.ts'
 import { classifySqliteError, storeError } from './sqlite-error.ts'
@@ -40,6 +45,7 @@ import { type FileSettings, orRollBack, type SqliteAccess, SqliteFile } from './
 import { type CheckedOptions, checkOptions, type SqliteStoreOptions } from './sqlite-options.ts'
 import { SqliteScope } from './sqlite-scope.ts'
 import { type Aftermath, HandlerTransaction } from './sqlite-transaction.ts'
+import { survival } from './survival.ts'
 import { addCounts, readStats, readTrail, sweepAged, sweepChunk, sweepRecords } from './upkeep.ts'
 
 /** A store in one SQLite file, shared by the processes of one machine. */
@@ -151,11 +157,32 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     return file.write((writer) => {
       const record = readRecord(writer, id)
       if (record === undefined) return false
-      writer.run('DELETE FROM oncely_outcomes WHERE id = ?', id)
-      writer.run('DELETE FROM oncely_keys WHERE id = ?', id)
-      addTrailEntry(writer, record, 'forgotten', this.#clock.nowMs(), { ...noTrace, reason: change.reason })
+      if (isHeld(writer, id)) throw new RecordHeld('The record is under a legal hold and was not erased. Lift the hold first.')
+      eraseRow(writer, record, this.#clock.nowMs(), change.reason)
       return true
     })
+  }
+
+  async erasePrincipal(
+    principal: Uint8Array,
+    { reason, batchMax }: { readonly reason: string; readonly batchMax: number },
+  ): Promise<ErasureBatch> {
+    const { file } = await this.#opened()
+    const erase = (writer: Connection, id: Uint8Array): void => {
+      const record = readRecord(writer, id)
+      if (record !== undefined) eraseRow(writer, record, this.#clock.nowMs(), reason)
+    }
+    return file.write((writer) => eraseOf(writer, principal, batchMax, (id) => erase(writer, id)))
+  }
+
+  async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
+    const { file } = await this.#opened()
+    return file.write((writer) => changeHold(writer, target, change, this.#clock.nowMs()))
+  }
+
+  async holds(): Promise<readonly Hold[]> {
+    const { file } = await this.#opened()
+    return file.read(readHolds)
   }
 
   async audit(counts: readonly AuditCount[]): Promise<void> {
@@ -182,6 +209,7 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
         await nextTurn()
       }
     }
+    await file.write(freezeHeld)
     const removed = await chunked((writer, limit) => sweepRecords(writer, nowMs, limit))
     await chunked((writer, limit) => sweepAged(writer, nowMs, this.#trailMs, limit))
     return { removed }
@@ -367,19 +395,5 @@ async function effectStands<R>(run: () => Promise<R>): Promise<R> {
       { applied: 'unknown' },
       { cause: error },
     )
-  }
-}
-
-/** `PRAGMA synchronous`: 0 off, 1 normal, 2 full, 3 extra. */
-function survival(synchronous: number): Pick<StoreInfo, 'survives' | 'survivesBecause'> {
-  if (synchronous >= 2)
-    return {
-      survives: 'power',
-      survivesBecause:
-        'WAL with synchronous = FULL: every commit is flushed to the disk before it is answered; the disk itself has no copy',
-    }
-  return {
-    survives: 'restart',
-    survivesBecause: `WAL with synchronous = ${synchronous === 1 ? 'NORMAL' : 'OFF'}: a power cut can lose the newest commits`,
   }
 }

@@ -43,13 +43,15 @@ export function sweepRecords(connection: Connection, nowMs: number, limit: numbe
 /** Removes outcomes whose retention has ended, and lines of the trail past `trailMs` whose record is gone. */
 export function sweepAged(connection: Connection, nowMs: number, trailMs: number, limit: number): number {
   const outcomes = connection.run(
-    'DELETE FROM oncely_outcomes WHERE rowid IN (SELECT rowid FROM oncely_outcomes WHERE expiry_day <= ? LIMIT ?)',
+    `DELETE FROM oncely_outcomes WHERE rowid IN (
+       SELECT rowid FROM oncely_outcomes WHERE expiry_day <= ? AND id NOT IN (SELECT id FROM oncely_held) LIMIT ?)`,
     dayOf(nowMs),
     limit,
   )
   const lines = connection.run(
     `DELETE FROM oncely_events WHERE number IN (
-       SELECT number FROM oncely_events e WHERE at_ms < ? AND NOT EXISTS (SELECT 1 FROM oncely_keys k WHERE k.id = e.id) LIMIT ?)`,
+       SELECT number FROM oncely_events e WHERE at_ms < ? AND NOT EXISTS (SELECT 1 FROM oncely_keys k WHERE k.id = e.id)
+         AND e.id NOT IN (SELECT digest FROM oncely_holds) LIMIT ?)`,
     nowMs - trailMs,
     limit,
   )
