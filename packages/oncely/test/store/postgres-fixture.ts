@@ -90,13 +90,18 @@ export function inPlace(body: (place: Place) => Promise<void>, options: { readon
   }
 }
 
-/** What the store suite needs. */
-export async function openHarness(): Promise<StoreHarness<PoolClient>> {
+type Connected = ReturnType<Place['another']>
+
+/** What the store suite needs; `connect` gives it another pool and store than the owner's. */
+export async function openHarness(
+  connect: (place: Place) => Promise<Connected> = async (place) => place,
+): Promise<StoreHarness<PoolClient>> {
   const place = await openPlace()
+  const { store: connected, pool } = await connect(place)
   return {
-    store: place.store,
+    store: connected,
     reopen: async () => {
-      const { store } = place.another()
+      const { store } = connected === place.store ? place.another() : await connect(place)
       await store.open()
       return store
     },
@@ -109,7 +114,7 @@ export async function openHarness(): Promise<StoreHarness<PoolClient>> {
         add: (tx, value) => addEffect(place, tx, value),
         list: () => effects(place),
       },
-      begin: () => begin(place.pool),
+      begin: () => begin(pool),
       end: async (tx) => void (await tx.query('COMMIT')),
       breakStatement: async (tx) => void (await tx.query('SELECT 1 / 0')),
       supersede: async (tx, id) => void (await tx.query(place.named('UPDATE {keys} SET seq = seq + 1 WHERE id = $1'), [id])),

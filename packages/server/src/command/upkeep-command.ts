@@ -1,6 +1,7 @@
 import { Command } from 'commander'
-import { createOncely, type Policy, type PolicyName } from 'oncely'
+import { ConfigurationError, createOncely, type Policy, type PolicyName } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
+import { printGrants, printMigrations, type RoleUse } from 'oncely/store/postgres'
 import { gatewayConfigSchema } from '../config/gateway-config.ts'
 import { colorsOf, type ExitCode, exitCodeOf, exitCodes, jsonLine, type Surroundings, table } from './console.ts'
 import { type StoreOptions, storeCommand, wholeNumber, withStore } from './store-option.ts'
@@ -11,19 +12,46 @@ const presets: readonly PolicyName[] = ['financial', 'standard', 'telemetry']
 
 /** `migrate`: brings a store's schema up to date. */
 export function migrateCommand({ stdout }: Surroundings, end: End): Command {
-  return storeCommand('migrate', 'makes the store, or brings its schema up to date').action(async (options: StoreOptions) => {
-    const label = await withStore(
-      options,
-      async ({ store }, named) => {
-        await store.migrate()
-        await store.open()
-        return named.label
-      },
-      { create: true },
+  return storeCommand('migrate', 'makes the store, or brings its schema up to date')
+    .option('--print', 'print the SQL for PostgreSQL instead, for whoever may change the schema')
+    .action(async (options: StoreOptions & { readonly print?: boolean }) => {
+      if (options.print === true) {
+        stdout.write(printMigrations(placeOf(options.store)))
+        return end(exitCodes.done)
+      }
+      const label = await withStore(
+        options,
+        async ({ store }, named) => {
+          await store.migrate()
+          await store.open()
+          return named.label
+        },
+        { create: true },
+      )
+      stdout.write(options.json === true ? jsonLine({ store: label, migrated: true }) : `${label} is up to date\n`)
+      end(exitCodes.done)
+    })
+}
+
+/** `grants`: the SQL that gives a PostgreSQL role what it needs, and nothing else. */
+export function grantsCommand({ stdout }: Surroundings, end: End): Command {
+  return storeCommand('grants', 'prints the SQL that gives a role of PostgreSQL the rights it needs, and no others')
+    .requiredOption('--role <name>', 'the role that the application, or an operator, connects as')
+    .option('--use <use>', 'application, or operator (also places and lifts legal holds)', 'application')
+    .action((options: StoreOptions & { readonly role: string; readonly use: string }) => {
+      stdout.write(printGrants({ role: options.role, use: options.use as RoleUse, ...placeOf(options.store) }))
+      end(exitCodes.done)
+    })
+}
+
+/** Where a PostgreSQL URL keeps the tables. */
+function placeOf(store: string): { readonly schema?: string } {
+  if (!/^postgres(ql)?:\/\//.test(store) || !URL.canParse(store))
+    throw new ConfigurationError(
+      'Only PostgreSQL has SQL to print: give --store postgres://… (with ?schema=NAME where it is another than public).',
     )
-    stdout.write(options.json === true ? jsonLine({ store: label, migrated: true }) : `${label} is up to date\n`)
-    end(exitCodes.done)
-  })
+  const schema = new URL(store).searchParams.get('schema')
+  return schema === null ? {} : { schema }
 }
 
 /** `sweep`: removes what has outlived its own policy. */

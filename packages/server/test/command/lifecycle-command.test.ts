@@ -51,3 +51,25 @@ describe('oncely erase and oncely hold', () => {
     expect(oncely('hold', ...store, ...said)).toMatchObject({ code: 2, err: expect.stringContaining('No principal is named') })
   })
 })
+
+describe('oncely grants and oncely migrate --print', () => {
+  const postgres = ['--store', 'postgres://nobody@127.0.0.1:1/shop?schema=payments']
+
+  test('print SQL for the schema of the URL, without connecting', () => {
+    const grants = oncely('grants', ...postgres, '--role', 'shop_app')
+    expect(grants.code).toBe(0)
+    expect(grants.out).toContain('GRANT SELECT ON "payments"."oncely_holds" TO "shop_app";')
+    expect(oncely('grants', ...postgres, '--role', 'ops', '--use', 'operator').out).toContain(
+      'GRANT SELECT, INSERT, DELETE ON "payments"."oncely_holds"',
+    )
+    const schema = oncely('migrate', ...postgres, '--print')
+    expect(schema.out).toMatch(/^BEGIN;.*CREATE TABLE "payments"\."oncely_keys".*COMMIT;\n$/s)
+  })
+
+  test('refuse another store, use or name', () => {
+    expect(oncely('grants', ...store, '--role', 'shop_app')).toMatchObject({ code: 2, err: expect.stringContaining('Only PostgreSQL') })
+    expect(oncely('migrate', ...store, '--print').code).toBe(2)
+    expect(oncely('grants', ...postgres, '--role', 'a"b').code).toBe(2)
+    expect(oncely('grants', ...postgres, '--role', 'app', '--use', 'root').code).toBe(2)
+  })
+})

@@ -89,7 +89,7 @@ function lockStatement(place: SqlPlace): string {
 function fail(error: unknown, place: SqlPlace): unknown {
   if (errorFacts(error).sqlState !== '42501') return error
   return new StoreSchemaMismatch(
-    `This role may not change schema "${place.schema}": hand printMigrations() to whoever may, then grant this role SELECT, INSERT, UPDATE and DELETE on the tables, USAGE on the sequences and EXECUTE on the functions.`,
+    `This role may not change schema "${place.schema}": hand printMigrations() to whoever may, then printGrants() for this role.`,
     { cause: error },
   )
 }
