@@ -43,6 +43,7 @@ export {
   fingerprint,
   sameFingerprint,
 } from './fingerprint.ts'
+export type { Forecast, ForecastDay } from './forecast.ts'
 export { type FunctionCall, type HandlerContext, type RunResult, validateInput } from './function-call.ts'
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
@@ -111,6 +112,8 @@ export type {
   RenewAnswer,
   Resolution,
   ResolveAnswer,
+  StorageSize,
+  StorageUsage,
   Store,
   StoreCapabilities,
   StoreInfo,
@@ -119,6 +122,7 @@ export type {
   SweepAnswer,
   TrailEntry,
 } from './store.ts'
+export type { SweepProgress } from './sweeper.ts'
 export {
   type Isolation,
   isTransactional,

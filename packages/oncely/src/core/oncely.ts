@@ -5,14 +5,15 @@ import type { Clock } from './clock.ts'
 import { type EncodedValue, encodeValue } from './codec.ts'
 import { Engine } from './engine.ts'
 import { type ErasureParts, type ErasureReceipt, erasePrincipal, isGenuineReceipt } from './erasure.ts'
-import { ConfigurationError } from './errors.ts'
+import { ConfigurationError, Unsupported } from './errors.ts'
 import type { EventSink } from './event.ts'
+import { type Forecast, forecastGrowth } from './forecast.ts'
 import { callFunction, type FunctionCall, type HandlerContext, type RunResult } from './function-call.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
 import { recordId } from './key.ts'
 import { holdingStore } from './legal-hold.ts'
-import { checkLimits, type Limits } from './limits.ts'
+import { checkBound, checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
 import type { Outcome } from './outcome.ts'
 import { OutcomeSeal } from './outcome-seal.ts'
@@ -23,6 +24,7 @@ import { checkSecrets } from './secret.ts'
 import type { Hold, HoldTarget, ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
 import { bounded } from './store-call.ts'
 import { checkSurvives } from './survival.ts'
+import { Sweeper } from './sweeper.ts'
 import { isTransactional, type TransactionalStore } from './transaction.ts'
 
 /** What an instance is made of. One instance a process and namespace. */
@@ -65,6 +67,8 @@ export interface StartOptions {
   /** Sweep what has outlived its policy, every `sweepEveryMs` (default one minute). Default off. */
   readonly sweeper?: boolean
   readonly sweepEveryMs?: number
+  /** Most records of one batch; default and at most 5,000. Fewer hold locks for a shorter time. */
+  readonly sweepBatchMax?: number
 }
 
 /** One operation: declared once, used the same way from HTTP, a function call or a queue. */
@@ -111,6 +115,8 @@ export class Oncely<Tx> {
   readonly namespace: string
   readonly store: Store
   readonly limits: Limits
+  /** The background sweeper that `start` starts: `pause`, `resume` and `progress`. */
+  readonly sweeper: Sweeper
   readonly #engine: Engine<Tx>
   readonly #platform: Platform
   readonly #phase: Phase
@@ -120,7 +126,6 @@ export class Oncely<Tx> {
   #info: Promise<StoreInfo> | undefined
   /** How many operations the open store was checked against. */
   #checked = 0
-  #stopSweeper: () => void = () => {}
 
   constructor(platform: Platform, options: OncelyOptions) {
     if (typeof options.namespace !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(options.namespace)) {
@@ -132,6 +137,7 @@ export class Oncely<Tx> {
     this.store = options.store
     this.limits = checkLimits(options.limits)
     this.#platform = platform
+    this.sweeper = new Sweeper(platform.clock, (batchMax) => this.store.sweep({ batchMax }))
     this.#phase = options.phase ?? 'enforce'
     this.#encrypt = options.encrypt ?? false
     const { store, limits, namespace } = this
@@ -197,20 +203,14 @@ export class Oncely<Tx> {
   async start(options: StartOptions = {}): Promise<void> {
     await this.open()
     if (options.sweeper !== true) return
-    const everyMs = options.sweepEveryMs ?? 60_000
-    const sweep = async (): Promise<void> => {
-      const more = await this.sweep().then(
-        ({ removed }) => removed === sweepBatchMax,
-        () => false,
-      )
-      this.#stopSweeper = this.#platform.clock.after(more ? 0 : everyMs, () => void sweep(), 'background')
-    }
-    this.#stopSweeper = this.#platform.clock.after(everyMs, () => void sweep(), 'background')
+    const everyMs = checkBound('sweepEveryMs', options.sweepEveryMs, { preset: 60_000, min: 1, max: 86_400_000 })
+    const batchMax = checkBound('sweepBatchMax', options.sweepBatchMax, { preset: sweepBatchMax, min: 1, max: sweepBatchMax })
+    this.sweeper.start(everyMs, batchMax)
   }
 
   /** Takes nothing new, lets what runs finish (at most `limits.drainMs`), writes what is counted. The store stays open. */
   async drain(): Promise<void> {
-    this.#stopSweeper()
+    this.sweeper.stop()
     await this.#engine.drain(this.limits.drainMs)
   }
 
@@ -361,6 +361,17 @@ export class Oncely<Tx> {
   #checkEncryption(what: string): void {
     const { obstacle } = this.#outcomes
     if (obstacle !== undefined) throw new ConfigurationError(`${what} has encrypt: true, but ${obstacle}.`)
+  }
+
+  /**
+   * How the store will grow over the next days, if the past goes on.
+   *
+   * @throws Unsupported on a store that keeps no history of its growth.
+   */
+  async forecast(days = 30): Promise<Forecast> {
+    const { store } = this
+    if (store.usage === undefined) throw new Unsupported(`The store ${store.name} keeps no history of its growth; use postgres.`)
+    return forecastGrowth(await store.usage(), checkBound('days', days, { preset: 30, min: 1, max: 3_650 }))
   }
 
   async stats(): Promise<StoreStats> {

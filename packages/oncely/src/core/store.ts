@@ -45,6 +45,8 @@ export interface Store {
   /** Removes what has outlived its own policy, in bounded batches. */
   sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer>
   stats(): Promise<StoreStats>
+  /** What the store holds and how it came to that, for a forecast; reads the trail of eight weeks. Left out by a store that keeps no such history. */
+  usage?(): Promise<StorageUsage>
   /** The `instanceId` as it is now, where reading it is cheaper than `open()`. A restore or a promotion renews it. */
   instanceId?(): Promise<string>
   close(): Promise<void>
@@ -208,6 +210,32 @@ export interface Hold {
 export interface SweepAnswer {
   /** Records removed in this batch; when it equals `batchMax`, more may be waiting. */
   readonly removed: number
+}
+
+/** Rows of one kind, and the bytes that they take with indexes and free space. */
+export interface StorageSize {
+  readonly rows: number
+  readonly bytes: number
+}
+
+/** What a store holds, at the store's own time, and how many records were completed on each day before. */
+export interface StorageUsage {
+  readonly atMs: number
+  /** Days since 1970 in UTC, each once, today among them; days without any may be left out. */
+  readonly completions: readonly { readonly day: number; readonly count: number }[]
+  readonly policies: readonly {
+    readonly name: string
+    readonly retentionMs: number
+    readonly tombstoneMs: number
+    /** Records under this policy that were made within the last week and are still there. */
+    readonly completedRecently: number
+  }[]
+  /** Lines of the trail for each completed record. */
+  readonly linesPerRecord: number
+  readonly trailMs: number
+  readonly records: StorageSize
+  readonly outcomes: StorageSize
+  readonly trail: StorageSize
 }
 
 export interface StoreStats {

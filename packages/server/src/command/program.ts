@@ -4,7 +4,7 @@ import { type ExitCode, exitCodeOf, exitCodes, type Surroundings } from './conso
 import { gatewayCommand } from './gateway-command.ts'
 import { eraseCommand, holdCommand } from './lifecycle-command.ts'
 import { inspectCommand, resolveCommand } from './record-command.ts'
-import { doctorCommand, grantsCommand, migrateCommand, policyCommand, schemaCommand, sweepCommand } from './upkeep-command.ts'
+import { doctorCommand, grantsCommand, migrateCommand, policyCommand, schemaCommand, statsCommand, sweepCommand } from './upkeep-command.ts'
 
 /** Runs the command line and answers its exit code; nothing is thrown. */
 export async function runCommand(options: readonly string[], surroundings: Surroundings = process): Promise<ExitCode> {
@@ -22,6 +22,7 @@ export async function runCommand(options: readonly string[], surroundings: Surro
     eraseCommand,
     holdCommand,
     grantsCommand,
+    statsCommand,
     sweepCommand,
     doctorCommand,
     schemaCommand,

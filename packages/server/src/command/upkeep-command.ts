@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { Command } from 'commander'
 import { ConfigurationError, createOncely, type Policy, type PolicyName } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
@@ -33,6 +34,35 @@ export function migrateCommand({ stdout }: Surroundings, end: End): Command {
     })
 }
 
+/** `stats`: what the store holds, and how it will grow. */
+export function statsCommand({ stdout }: Surroundings, end: End): Command {
+  return storeCommand('stats', 'prints what the store holds and, on PostgreSQL, how it will grow')
+    .option('--days <count>', 'how far the forecast looks', wholeNumber, 30)
+    .action(async (options: StoreOptions & { readonly days: number }) => {
+      const found = await withStore(options, async (oncely) => {
+        await oncely.open()
+        const stats = await oncely.stats()
+        return oncely.store.usage === undefined ? { stats } : { stats, forecast: await oncely.forecast(options.days) }
+      })
+      if (options.json === true) stdout.write(jsonLine(found))
+      else {
+        const { stats, forecast } = found
+        stdout.write(table(Object.entries(stats).map(([name, value]) => [name, String(value)])))
+        const last = forecast?.days.at(-1)
+        if (forecast !== undefined && last !== undefined)
+          stdout.write(
+            `\nin ${options.days} days, after ${forecast.historyDays} days of history:\n${table([
+              ['records', String(last.records)],
+              ['trail lines', String(last.trailLines)],
+              ['bytes', String(last.bytes)],
+              ['new a day now', String(Math.round(forecast.recordsPerDay))],
+            ])}`,
+          )
+      }
+      end(exitCodes.done)
+    })
+}
+
 /** `grants`: the SQL that gives a PostgreSQL role what it needs, and nothing else. */
 export function grantsCommand({ stdout }: Surroundings, end: End): Command {
   return storeCommand('grants', 'prints the SQL that gives a role of PostgreSQL the rights it needs, and no others')
@@ -55,10 +85,11 @@ function placeOf(store: string): { readonly schema?: string } {
 }
 
 /** `sweep`: removes what has outlived its own policy. */
-export function sweepCommand({ stdout }: Surroundings, end: End): Command {
+export function sweepCommand({ stdout, stderr }: Surroundings, end: End): Command {
   return storeCommand('sweep', 'removes records that have outlived their own policy')
     .option('--batches <count>', 'at most so many batches of 5,000', wholeNumber, 1_000)
-    .action(async (options: StoreOptions & { readonly batches: number }) => {
+    .option('--pause-ms <ms>', 'rest between two batches', wholeNumber, 0)
+    .action(async (options: StoreOptions & { readonly batches: number; readonly pauseMs: number }) => {
       const removed = await withStore(options, async (oncely) => {
         await oncely.open()
         let sum = 0
@@ -66,6 +97,8 @@ export function sweepCommand({ stdout }: Surroundings, end: End): Command {
           const answer = await oncely.sweep()
           sum += answer.removed
           if (answer.removed === 0) break
+          stderr.write(`oncely sweep: ${sum} records removed so far\n`)
+          if (options.pauseMs > 0) await setTimeout(options.pauseMs)
         }
         return sum
       })

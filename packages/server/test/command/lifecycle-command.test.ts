@@ -73,3 +73,9 @@ describe('oncely grants and oncely migrate --print', () => {
     expect(oncely('grants', ...postgres, '--role', 'app', '--use', 'root').code).toBe(2)
   })
 })
+
+test('oncely stats counts what the store holds', () => {
+  const { code, out } = oncely('stats', ...store, '--json')
+  expect([code, JSON.parse(out)]).toMatchObject([0, { stats: { records: 2, completed: 2 } }])
+  expect(oncely('stats', ...store).out).toMatch(/^records +2$/m)
+})

@@ -47,3 +47,23 @@ test('100 racers over two gateways on one PostgreSQL book once, and each gets th
   await gateways[0]!.kill()
   expect((await gateways[1]!.book('race')).replayed).toBe('true')
 })
+
+test('stats forecasts the growth, and the printed rights are enough for a gateway', async () => {
+  const store = await temporarySchema()
+  expect(oncely('migrate', '--store', store).code).toBe(0)
+  const { stats, forecast } = JSON.parse(oncely('stats', '--store', store, '--days', '7', '--json').out)
+  expect([stats.records, forecast.days.length, forecast.days[6].records]).toEqual([0, 7, 0])
+  expect(oncely('stats', '--store', store).out).toContain('in 30 days, after 0 days of history')
+  const role = `gateway_${randomUUID().slice(0, 8)}`
+  const owner = new pg.Client(server)
+  await owner.connect()
+  await owner.query(`CREATE ROLE ${role} LOGIN`)
+  await owner.query(oncely('grants', '--store', store, '--role', role).out)
+  const url = new URL(store)
+  url.username = role
+  expect(oncely('doctor', '--store', url.href).code).toBe(0)
+  expect(oncely('sweep', '--store', url.href).code).toBe(0)
+  expect(oncely('hold', '--store', url.href, '--principal', 'acme', '--by', 'me', '--reason', 'none').code).not.toBe(0)
+  await owner.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`)
+  await owner.end()
+})

@@ -15,6 +15,7 @@ import type {
   Resolution,
   ResolveAnswer,
   SqlLayer,
+  StorageUsage,
   StoreCapabilities,
   StoreInfo,
   StoreStats,
@@ -35,6 +36,7 @@ import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
 import { bytes, flag, integer, text } from './sql-call.ts'
 import { sqlPlace } from './sql-name.ts'
+import { storageUsage } from './storage-usage.ts'
 import { owned, StoreFunctions, stored } from './store-function.ts'
 import { Transact } from './transact.ts'
 import { PostgresScope } from './transaction-scope.ts'
@@ -183,6 +185,10 @@ WHERE e.id = $1 ORDER BY e.at`
     const line = await this.#functions.word('statistics', this.#functions.call('stats', []))
     const [records = 0, running = 0, uncertain = 0, quarantined = 0, completed = 0, size = 0] = line.split(' ').map(Number)
     return { records, running, uncertain, quarantined, completed, bytes: size }
+  }
+
+  async usage(): Promise<StorageUsage> {
+    return storageUsage(this.#functions, this.#trailDays)
   }
 
   async instanceId(): Promise<string> {
