@@ -32,6 +32,10 @@ export function optimistic<R>(transaction: (attempt: number) => Promise<R>, opti
 }
 
 export {
+  type Adopted,
+  type AdoptedCall,
+  type AdoptedCounts,
+  type Adoption,
   type AttemptContext,
   anonymous,
   type Bind,

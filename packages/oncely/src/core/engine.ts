@@ -1,3 +1,4 @@
+import { type AdoptionStep, adopt, declaredWork } from './adoption-step.ts'
 import type { Call, Execution, SharedOutcome, Work } from './attempt.ts'
 import { CacheTier } from './cache-tier.ts'
 import { type Clock, sleep } from './clock.ts'
@@ -63,13 +64,17 @@ export class Engine<Tx> {
     }
     const unprotected =
       policy.onStoreDown === 'open' ? (cause: unknown) => this.#lease.runUnprotected(prepared, work as Work<R, never>, cause) : undefined
+    const declared = declaredWork(prepared, work)
+    const run = async (): Promise<Execution<R>> => (await this.#adopted(prepared, declared)) ?? this.#join(prepared, declared)
     const atOnce =
       call.authorizeReplay === undefined &&
       !this.#shutdown.signal.aborted &&
       this.#running < this.parts.limits.runningMax &&
       this.parts.opened()
     const remembered = atOnce ? this.#remembered<R>(prepared) : undefined
-    return remembered ?? this.#admitted(prepared.idHex, () => this.#join(prepared, work), unprotected)
+    return (
+      remembered ?? this.#admitted(prepared.idHex, operation.adopt === undefined ? () => this.#join(prepared, declared) : run, unprotected)
+    )
   }
 
   /** The answer that this process gave before, to the same payload; undefined where the record's own place has to be asked. */
@@ -81,6 +86,13 @@ export class Engine<Tx> {
     return this.#replay(prepared, recent.summary, recent.stored)
   }
 
+  /** Asks the table that is taken over from, and runs nothing. */
+  async adopt<R>(operation: OperationDefinition, call: Call, work: Work<R, Tx>): Promise<AdoptionStep> {
+    if (!this.parts.opened()) await this.parts.open()
+    const prepared = prepare(this.parts, operation, call)
+    return adopt(this.parts, prepared, declaredWork(prepared, work), this.tell.bind(this))
+  }
+
   /** Runs the handler without a record: the route asks for no key, or the caller sent none where it may. */
   async executeUnkeyed<R>(operation: OperationDefinition, work: Work<R, Tx>): Promise<Execution<R>> {
     return this.#admitted('', () => this.unkeyed.run(operation, work))
@@ -90,7 +102,10 @@ export class Engine<Tx> {
   async executeWithin<R>(operation: OperationDefinition, tx: Tx, call: Call, work: Work<R, Tx>): Promise<Execution<R>> {
     const prepared = prepare(this.parts, operation, call)
     return this.#admitted(prepared.idHex, async () => {
-      const step = await (this.#transaction as TransactionAttempt<Tx>).within(prepared, tx, work)
+      const declared = declaredWork(prepared, work)
+      const adopted = await adopt(this.parts, prepared, declared, this.tell.bind(this))
+      if (adopted.execution !== undefined) return adopted.execution
+      const step = await (this.#transaction as TransactionAttempt<Tx>).within(prepared, tx, declared)
       if (step.kind === 'ended') return step.execution
       const { refusal } = step
       // It may be completed in this transaction only, which the user may still roll back, so nothing of it is kept.
@@ -130,6 +145,12 @@ export class Engine<Tx> {
       this.#running--
       if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve()
     }
+  }
+
+  /** Asks the table that is taken over from, unless this process knows the answer already. */
+  async #adopted<R>(prepared: Prepared, work: Work<R, Tx>): Promise<Execution<R> | undefined> {
+    if (this.recent.find(prepared.idHex, prepared.plain) !== undefined) return undefined
+    return (await adopt(this.parts, prepared, work, this.tell.bind(this))).execution
   }
 
   /** Leads the record's flight in this process, or shares it. */

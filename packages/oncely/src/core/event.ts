@@ -32,6 +32,8 @@ export type OncelyEventType =
   | 'unrecorded'
   | 'unkeyed'
   | 'observed'
+  /** A value of the table that is taken over from became a record. */
+  | 'adopted'
   | 'lease-lost'
   | 'outcome-conflict'
   | 'transaction-escaped'

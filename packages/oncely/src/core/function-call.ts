@@ -1,3 +1,4 @@
+import type { AdoptionStep } from './adoption-step.ts'
 import type { AttemptContext, anonymous, Call, Execution, Work } from './attempt.ts'
 import { codecIds, decodeValue, encodeRejectedValue, encodeValue } from './codec.ts'
 import type { Engine } from './engine.ts'
@@ -78,21 +79,33 @@ export async function callFunction<Input, Output, Tx>(
     encodeRejection: encodeRejectedValue,
     judge: () => 'complete',
   }
-  const { principal, actor, key, traceId, authorizeReplay } = call
-  const engineCall: Call = {
-    principal,
-    actor,
-    key,
-    traceId,
-    authorizeReplay,
-    input,
-    facts: { body: call.input === undefined ? { kind: 'none' } : { kind: 'value', value: call.input } },
-  }
+  const engineCall = engineCallOf(call, input)
   return toResult(
     within === undefined
       ? await engine.execute(operation, engineCall, work)
       : await engine.executeWithin(operation, within.tx, engineCall, work),
   )
+}
+
+/** Takes the value of one call over from the table of `adopt`, and runs nothing. */
+export async function adoptCall<Input, Tx>(
+  engine: Engine<Tx>,
+  operation: OperationDefinition,
+  call: FunctionCall<Input>,
+): Promise<AdoptionStep['word']> {
+  const input = await validateInput(operation, call.input)
+  const run = (): never => {
+    throw new TypeError('an import runs nothing')
+  }
+  const work: Work<unknown, Tx> = { run, encode: encodeValue, encodeRejection: encodeRejectedValue, judge: () => 'complete' }
+  const { word, execution } = await engine.adopt(operation, engineCallOf(call, input), work)
+  if (word === 'unavailable' && execution.status === 'unavailable') throw execution.cause
+  return word
+}
+
+function engineCallOf<Input>({ principal, actor, key, traceId, authorizeReplay, ...call }: FunctionCall<Input>, input: unknown): Call {
+  const facts: Call['facts'] = { body: call.input === undefined ? { kind: 'none' } : { kind: 'value', value: call.input } }
+  return { principal, actor, key, traceId, authorizeReplay, input, facts }
 }
 
 function toResult<Output>(execution: Execution<Output>): RunResult<Output> {

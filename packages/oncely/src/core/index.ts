@@ -1,9 +1,11 @@
+export type { Adopted, AdoptedCall, Adoption } from './adoption.ts'
 export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
 export type { Cache, CacheReading } from './cache.ts'
 export { canonicalJson, canonicalValue } from './canonical-json.ts'
 export type { Cipher } from './cipher.ts'
 export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
 export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'
+export { type AdoptedCounts, Operation } from './declared-operation.ts'
 export { type Duration, formatDuration, parseDuration } from './duration.ts'
 export { Engine } from './engine.ts'
 export { contextWith, type EngineParts } from './engine-parts.ts'
@@ -56,7 +58,6 @@ export {
   type HoldRequest,
   Oncely,
   type OncelyOptions,
-  Operation,
   type Platform,
   type StartOptions,
   type TxOf,

@@ -3,12 +3,12 @@ import type { Cache } from './cache.ts'
 import type { Cipher } from './cipher.ts'
 import type { Clock } from './clock.ts'
 import { type EncodedValue, encodeValue } from './codec.ts'
+import { Operation } from './declared-operation.ts'
 import { Engine } from './engine.ts'
 import { type ErasureParts, type ErasureReceipt, erasePrincipal, isGenuineReceipt } from './erasure.ts'
 import { ConfigurationError, Unsupported } from './errors.ts'
 import type { EventSink } from './event.ts'
 import { type Forecast, forecastGrowth } from './forecast.ts'
-import { callFunction, type FunctionCall, type HandlerContext, type RunResult } from './function-call.ts'
 import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
 import { recordId } from './key.ts'
@@ -19,7 +19,7 @@ import type { Outcome } from './outcome.ts'
 import { OutcomeSeal } from './outcome-seal.ts'
 import { principalDigest, principalText } from './preparation.ts'
 import type { Random } from './random.ts'
-import type { Bind, OncelyRecord } from './record.ts'
+import type { OncelyRecord } from './record.ts'
 import { checkSecrets } from './secret.ts'
 import type { Hold, HoldTarget, ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
 import { bounded } from './store-call.ts'
@@ -69,45 +69,6 @@ export interface StartOptions {
   readonly sweepEveryMs?: number
   /** Most records of one batch; default and at most 5,000. Fewer hold locks for a shorter time. */
   readonly sweepBatchMax?: number
-}
-
-/** One operation: declared once, used the same way from HTTP, a function call or a queue. */
-export class Operation<Input, Output, Tx, B extends Bind> {
-  readonly definition: OperationDefinition
-  readonly engine: Engine<Tx>
-
-  constructor(definition: OperationDefinition, engine: Engine<Tx>) {
-    this.definition = definition
-    this.engine = engine
-  }
-
-  /**
-   * Runs the handler once for this key, or answers what is recorded. Throws what the handler throws (then nothing was applied,
-   * or the record is uncertain), and the typed error of a call that is wrong.
-   */
-  async run<Value extends Output>(
-    call: FunctionCall<Input>,
-    handler: (context: HandlerContext<Input, Tx, B>) => Promise<Value> | Value,
-  ): Promise<RunResult<Value>> {
-    return callFunction(this.engine, this.definition, call, handler as (context: never) => Promise<Value> | Value)
-  }
-
-  /**
-   * The same inside a transaction that you opened. The answer is final only after *your* commit; a roll-back of yours undoes the
-   * claim with the effect. When the handler throws, its rows and the claim are undone and the error is thrown on.
-   */
-  async within<Value extends Output>(
-    tx: Tx,
-    call: FunctionCall<Input>,
-    handler: (context: HandlerContext<Input, Tx, 'transaction'>) => Promise<Value> | Value,
-  ): Promise<RunResult<Value>> {
-    if (this.definition.bind !== 'transaction') {
-      throw new ConfigurationError(
-        `Operation "${this.definition.name}" is bound to "${this.definition.bind}"; within() needs bind: 'transaction'.`,
-      )
-    }
-    return callFunction(this.engine, this.definition, call, handler as (context: never) => Promise<Value> | Value, { tx })
-  }
 }
 
 /** Idempotency for the operations of one application. Made by `createOncely`. */

@@ -1,3 +1,4 @@
+import type { Adoption } from './adoption.ts'
 import { ConfigurationError } from './errors.ts'
 import { jsonExclusions } from './json-exclusion.ts'
 import { checkPolicyBind, definePolicy, type Policy, type PolicyName, type PolicyOptions } from './policy.ts'
@@ -35,6 +36,13 @@ export interface OperationOptions<Input, Output, B extends Bind = Bind> {
   readonly store?: 'outcome' | 'nothing'
   /** The stored outcome is encrypted (AES-256-GCM) under the newest of the instance's secrets. Default: the instance's. */
   readonly encrypt?: boolean
+  /**
+   * What is stored in place of the value, or of what the handler rejected with: the first caller gets the whole, a replay the
+   * redacted one. On an HTTP route it gets and returns the response.
+   */
+  readonly redact?: (value: Output) => Output
+  /** Takes over from an idempotency table of your own. */
+  readonly adopt?: Adoption<Output>
   /** Looks up, in the world outside, whether an uncertain attempt took effect. Runs on the next retry, one caller at a time. */
   readonly resolver?: Resolver<Output>
 }
@@ -73,6 +81,8 @@ export interface OperationDefinition {
   readonly exclude: readonly string[]
   readonly store: 'outcome' | 'nothing'
   readonly encrypt: boolean
+  readonly redact: ((value: never) => unknown) | undefined
+  readonly adopt: Adoption<never> | undefined
   readonly resolver: Resolver<never> | undefined
   readonly input: StandardSchema | undefined
 }
@@ -138,6 +148,8 @@ export function defineOperation<Input, Output, B extends Bind>(
     exclude: options.exclude ?? [],
     store: options.store ?? 'outcome',
     encrypt: options.encrypt ?? defaults.encrypt ?? false,
+    redact: options.redact,
+    adopt: options.adopt as Adoption<never> | undefined,
     resolver: options.resolver as Resolver<never> | undefined,
     input: options.input as StandardSchema | undefined,
   })

@@ -26,7 +26,7 @@ export class GuardRoute<Tx> extends HttpRoute<Tx> {
 
   /** @throws ConfigurationError for an operation whose handler must return its response to keep its promise. */
   constructor(operation: { readonly definition: OperationDefinition; readonly engine: Engine<Tx> }, options: GuardHttpOptions) {
-    const { name, bind, begin } = operation.definition
+    const { name, bind, begin, redact, adopt } = operation.definition
     if (bind !== 'lease') {
       throw new ConfigurationError(
         `Operation "${name}" is bound to "${bind}"; guard() goes around handlers that cannot be called again, so it needs bind: 'lease'. Use handle() for a transaction.`,
@@ -35,6 +35,10 @@ export class GuardRoute<Tx> extends HttpRoute<Tx> {
     if (begin !== 'at-claim')
       throw new ConfigurationError(
         `Operation "${name}" has begin "${begin}"; effects of a guarded handler may start with its claim. Use begin: 'at-claim', or handle().`,
+      )
+    if (redact !== undefined || adopt !== undefined)
+      throw new ConfigurationError(
+        `Operation "${name}" has ${redact === undefined ? 'adopt' : 'redact'}, which needs a handler that returns its response. Use handle().`,
       )
     const { abandonAfterMs = 60_000 } = options
     if (!Number.isInteger(abandonAfterMs) || abandonAfterMs < 1 || abandonAfterMs > 3_600_000) {

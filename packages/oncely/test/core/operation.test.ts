@@ -101,6 +101,8 @@ describe('an operation', () => {
       exclude: [],
       store: 'outcome',
       encrypt: false,
+      redact: undefined,
+      adopt: undefined,
       resolver: undefined,
       input: undefined,
     })

@@ -38,4 +38,19 @@ export const lifecycleBugs: readonly PlantedBug[] = [
     bug: 'a principal of that name of another application is the same one',
     caughtBy: { file: 'core/erasure.test.ts', test: 'of another application in the same store is somebody else' },
   },
+  {
+    name: 'lifecycle-adopted-runs-again',
+    rule: 'lifecycle',
+    bug: 'what the old table has is claimed and not kept',
+    caughtBy: { file: 'core/adoption.test.ts', test: 'answers what it has without running, and keeps it as a record' },
+  },
+  {
+    name: 'lifecycle-stored-unredacted',
+    rule: 'lifecycle',
+    bug: 'a value is stored whole although it should be redacted',
+    caughtBy: {
+      file: 'core/adoption.test.ts',
+      test: 'gives the first caller the whole and keeps the rest from the store and from replays',
+    },
+  },
 ]

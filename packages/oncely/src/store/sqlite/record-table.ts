@@ -122,7 +122,7 @@ function putOutcome(connection: Connection, record: CompletedRecord): void {
   )
 }
 
-export function addTrailEntry(connection: Connection, record: OncelyRecord, event: string, nowMs: number, trace: Trace): void {
+function addTrailEntry(connection: Connection, record: OncelyRecord, event: string, nowMs: number, trace: Trace): void {
   connection.run(
     `INSERT INTO oncely_events (id, at_ms, event, token, attempt_id, owner, trace_id, operation, reason, count)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
