@@ -66,7 +66,13 @@ const holdCases: StoreCases = {
     if (store.erasePrincipal !== undefined) assertSame(await store.erasePrincipal(principal, asked), { erased: [], held: 1, kept: 0 })
     await advance(3 * tombstoneMs)
     assert.equal((await store.sweep({ batchMax: 100 })).removed, 0)
-    assert.equal((await store.read(id))?.state, 'completed')
+    const kept = await store.read(id)
+    assert.equal(kept?.state, 'completed')
+    assertSame(kept.outcome, outcomeOf('first'))
+    assert.deepEqual(
+      (await store.trail(id)).map(({ event }) => event),
+      ['claimed', 'completed'],
+    )
     answered(await store.claim(claimRequest(id)), 'expired')
     assert.equal(answered(await store.claim(claimRequest(id, { fingerprint: payload('other') })), 'mismatch').word, 'mismatch')
   },
