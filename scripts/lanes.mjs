@@ -17,7 +17,9 @@ import { root } from './tools.mjs'
  */
 
 const onPostgres = /^(store\/postgres|lock\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
-const onRedis = /^(store|process)\/redis/
+const onRedis = /^((store|process)\/redis|(lock|process)\/redlock)/
+const onEtcd = /^(store|lock|process|etcd)\/etcd/
+const onZookeeper = /^(lock|process)\/zookeeper/
 const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
 
 /** @type {readonly Lane[]} */
@@ -33,8 +35,19 @@ export const lanes = [
   { name: 'postgres', about: 'PostgreSQL store, transactions and locks, on a real server', needs: ['postgres'], tests: [onPostgres] },
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\/(?!postgres)/] },
   { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },
-  { name: 'redis', about: 'Redis store and cache, on a server and a cluster', needs: ['redis', 'rediscluster'], tests: [onRedis] },
-  { name: 'process', about: 'processes killed, stopped and restarted', tests: [/^process\/(?!postgres|mysql|redis)/] },
+  {
+    name: 'redis',
+    about: 'Redis store, cache and locks, on a server, a cluster and three servers',
+    needs: ['redis', 'rediscluster', 'redisnodes'],
+    tests: [onRedis],
+  },
+  { name: 'etcd', about: 'etcd store and locks, on a real cluster of three, also while its nodes fail', needs: ['etcd'], tests: [onEtcd] },
+  { name: 'zookeeper', about: 'ZooKeeper locks, on a real server', needs: ['zookeeper'], tests: [onZookeeper] },
+  {
+    name: 'process',
+    about: 'processes killed, stopped and restarted',
+    tests: [/^process\/(?!postgres|mysql|redis|redlock|etcd|zookeeper)/],
+  },
   { name: 'browser', about: 'the client in a real browser, across origins and reloads', needs: ['chromium'], tests: [/^browser\//] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },
   { name: 'planted', about: 'planted bugs that the tests must see', tests: [/^planted\//] },

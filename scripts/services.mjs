@@ -13,10 +13,12 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { chromium } from './services/chromium.mjs'
+import { etcd } from './services/etcd.mjs'
 import { homes, isAlive } from './services/host.mjs'
 import { mariadb } from './services/mariadb.mjs'
 import { postgres } from './services/postgres.mjs'
-import { redis, redisCluster } from './services/redis.mjs'
+import { redis, redisCluster, redisNodes } from './services/redis.mjs'
+import { zookeeper } from './services/zookeeper.mjs'
 import { root } from './tools.mjs'
 
 /**
@@ -33,7 +35,7 @@ import { root } from './tools.mjs'
  */
 
 /** @type {readonly Service[]} */
-const services = [postgres, mariadb, redis, redisCluster, chromium]
+const services = [postgres, mariadb, redis, redisCluster, redisNodes, etcd, zookeeper, chromium]
 
 const stateFolder = join(root, '.cache/services')
 

@@ -1,4 +1,4 @@
-// Redis 7.0 or newer, alone and as a cluster of three primaries, with durable settings: every write is flushed before its answer.
+// Redis 7.0 or newer, alone, as a cluster of three primaries and as three that know nothing of each other, with durable settings: every write is flushed before its answer.
 // Servers of our own: own folders, own ports, loopback only.
 import { execFileSync, spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
@@ -14,6 +14,7 @@ const portLast = 6544
 const busOffset = 10_000
 const slots = 16_384
 const primaries = 3
+const independents = 3
 const startMsMax = 30_000
 /** From the kindest on. @type {readonly NodeJS.Signals[]} */
 const stopSignals = ['SIGTERM', 'SIGKILL']
@@ -43,31 +44,47 @@ export const redisCluster = {
   debianPackages: ['redis-server'],
   find: findServer,
   start: async ({ instance, detached }) => {
-    const place = placeFor(instance, {})
-    /** @type {Awaited<ReturnType<typeof startServer>>[]} */
-    const servers = []
-    for (const folder of foldersOf(place)) servers.push(await startServer(folder, { detached, clustered: true }))
-    const [first, ...others] = servers.map(({ process }) => process)
-    await formCluster(servers.map(({ port }) => port))
-    return {
-      url: `redis://127.0.0.1:${servers[0]?.port}`,
-      pid: first?.pid ?? 0,
-      companions: others.map(({ pid }) => pid ?? 0),
-      place,
-      stop: () =>
-        stopServers(
-          servers.map(({ process }) => process),
-          stopSignals,
-        ),
-    }
+    const { started, ports } = await startSeveral(instance, { detached, count: primaries, clustered: true })
+    await formCluster(ports)
+    return { ...started, url: `redis://127.0.0.1:${ports[0]}` }
   },
   stopSignal: stopSignals[0],
-  processOf: (place) => foldersOf(place).flatMap((folder) => processIn(folder) ?? []),
+  processOf: (place) => foldersOf(place, primaries).flatMap((folder) => processIn(folder) ?? []),
 }
 
-/** @param {string} place */
-function foldersOf(place) {
-  return Array.from({ length: primaries }, (_, index) => join(place, `${index + 1}`))
+/** For locks that ask several servers: the URL names them all, separated by commas. @type {import('../services.mjs').Service} */
+export const redisNodes = {
+  name: 'redisnodes',
+  title: `Redis ${versionMin}.0 or newer, ${independents} servers`,
+  variable: 'ONCELY_TEST_REDIS_NODES_URL',
+  debianPackages: ['redis-server'],
+  find: findServer,
+  start: async ({ instance, detached }) => {
+    const { started, ports } = await startSeveral(instance, { detached, count: independents, clustered: false })
+    return { ...started, url: ports.map((port) => `redis://127.0.0.1:${port}`).join(',') }
+  },
+  stopSignal: stopSignals[0],
+  processOf: (place) => foldersOf(place, independents).flatMap((folder) => processIn(folder) ?? []),
+}
+
+/**
+ * @param {string} instance
+ * @param {{ detached: boolean, clustered: boolean, count: number }} options
+ */
+async function startSeveral(instance, { count, ...options }) {
+  const place = placeFor(instance, {})
+  /** @type {Awaited<ReturnType<typeof startServer>>[]} */
+  const servers = []
+  for (const folder of foldersOf(place, count)) servers.push(await startServer(folder, options))
+  const processes = servers.map(({ process }) => process)
+  const [first, ...others] = processes.map(({ pid }) => pid ?? 0)
+  const started = { pid: first ?? 0, companions: others, place, stop: () => stopServers(processes, stopSignals) }
+  return { started, ports: servers.map(({ port }) => port) }
+}
+
+/** @param {string} place @param {number} count */
+function foldersOf(place, count) {
+  return Array.from({ length: count }, (_, index) => join(place, `${index + 1}`))
 }
 
 /** @returns {string | undefined} */
