@@ -20,7 +20,7 @@ export const etcd = {
   name: 'etcd',
   title: `etcd ${versionMin.join('.')} or newer`,
   variable: 'ONCELY_TEST_ETCD_URL',
-  debianPackages: ['etcd-server'],
+  debianPackages: ['etcd-server', 'etcd-client'],
   find: findServer,
   start,
   stopSignal: stopSignals[0],
@@ -31,7 +31,8 @@ export const etcd = {
 function findServer() {
   const folders = [...(process.env.PATH ?? '').split(delimiter), ...usualFolders]
   const server = folders.map((folder) => join(folder, 'etcd')).find(existsSync)
-  if (server === undefined) return
+  // Tests restore snapshots with the second.
+  if (server === undefined || !folders.some((folder) => existsSync(join(folder, 'etcdctl')))) return
   const [, major = '0', minor = '0'] = /Version: (\d+)\.(\d+)/.exec(execFileSync(server, ['--version'], { encoding: 'utf8' })) ?? []
   const [majorMin = 0, minorMin = 0] = versionMin
   if (Number(major) < majorMin || (Number(major) === majorMin && Number(minor) < minorMin)) return
