@@ -18,7 +18,7 @@ import { root } from './tools.mjs'
 
 const onPostgres = /^(store\/postgres|lock\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
 const onRedis = /^((store|process)\/redis|(lock|process)\/redlock)/
-const onEtcd = /^(store|lock|process|etcd)\/etcd/
+const onEtcd = /^((store|lock|process)\/etcd|etcd\/)/
 const onZookeeper = /^(lock|process)\/zookeeper/
 const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
 
