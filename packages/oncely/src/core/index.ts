@@ -50,6 +50,7 @@ export { type FunctionCall, type HandlerContext, type RunResult, validateInput }
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
 export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
+export { LeasedLock, type LeasedLockParts } from './leased-lock.ts'
 export { heldTombstoneMs, holdParts } from './legal-hold.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest } from './lock.ts'

@@ -2,7 +2,16 @@ import type { SecureContextOptions } from 'node:tls'
 import { type Clock, ConfigurationError, checkBound, StoreUnavailable, sleep } from '../core/index.ts'
 import { nodeClock } from '../platform/index.ts'
 import { EtcdHttp, HttpFailure } from './etcd-http.ts'
-import { after, encode, type Transaction, type TransactionAnswer, transactionAnswer, type WireTransactionAnswer } from './etcd-message.ts'
+import {
+  after,
+  decodeKey,
+  encode,
+  type Transaction,
+  type TransactionAnswer,
+  transactionAnswer,
+  type WireTransactionAnswer,
+  type WireWatchAnswer,
+} from './etcd-message.ts'
 import { NodeTime } from './node-time.ts'
 
 /** Where etcd is and how long it may take. */
@@ -36,13 +45,19 @@ export interface EtcdClient {
   keepLease(id: string): Promise<number>
   /** Ends the lease and removes its keys. */
   revokeLease(id: string): Promise<void>
-  /** Changes of every key that begins with `prefix`, from `revision` on; `end` when the node no longer tells. */
-  watch(prefix: string, revision: bigint, listen: { change(): void; end(): void }): () => void
+  /** Keys that begin with `prefix` and change from now on: `begin` when a node tells of them, `end` when it no longer does. */
+  watch(prefix: string, listen: EtcdListener): () => void
   /** Nodes that vote. */
   voters(): Promise<number>
   /** Milliseconds since the Unix epoch by the nodes' clocks, as narrow as their answers tell; asks all of them the first time. */
   time(): Promise<EtcdTime>
   close(): void
+}
+
+export interface EtcdListener {
+  begin(): void
+  change(keys: readonly string[]): void
+  end(): void
 }
 
 export interface EtcdTime {
@@ -134,29 +149,31 @@ class GatewayClient implements EtcdClient {
     })
   }
 
-  watch(prefix: string, revision: bigint, listen: { change(): void; end(): void }): () => void {
-    const endpoint = this.#endpoints[this.#preferred] ?? ''
-    const asked = { create_request: { key: encode(prefix), range_end: encode(after(prefix)), start_revision: String(revision) } }
+  watch(prefix: string, listen: EtcdListener): () => void {
+    const asked = this.#preferred
+    const endpoint = this.#endpoints[asked] ?? ''
+    const message = { create_request: { key: encode(prefix), range_end: encode(after(prefix)) } }
     let hangUp = (): void => {}
-    let wanted = true
-    const begin = (headers: Readonly<Record<string, string>>): void => {
-      if (!wanted) return
-      hangUp = this.#http.stream(endpoint, '/v3/watch', JSON.stringify(asked), headers, {
-        line: (text) => {
-          const { result } = JSON.parse(text) as { result?: { events?: readonly unknown[]; canceled?: boolean } }
-          if (result === undefined || result.canceled) {
-            hangUp()
-            listen.end()
-          } else if (result.events !== undefined) listen.change()
-        },
-        end: listen.end,
-      })
+    let open = true
+    const end = (): void => {
+      if (!open) return
+      open = false
+      hangUp()
+      if (this.#preferred === asked) this.#preferred = (asked + 1) % this.#endpoints.length
+      listen.end()
     }
-    this.#headers(endpoint).then(begin, () => {
-      if (wanted) listen.end()
-    })
+    const line = (text: string): void => {
+      const { result } = JSON.parse(text) as WireWatchAnswer
+      if (result === undefined || result.canceled) end()
+      else if (result.created) listen.begin()
+      if (result?.events !== undefined) listen.change(result.events.map(({ kv }) => decodeKey(kv.key)))
+    }
+    const begin = (headers: Readonly<Record<string, string>>): void => {
+      if (open) hangUp = this.#http.stream(endpoint, '/v3/watch', JSON.stringify(message), headers, { line, end })
+    }
+    this.#headers(endpoint).then(begin, end)
     return () => {
-      wanted = false
+      open = false
       hangUp()
     }
   }

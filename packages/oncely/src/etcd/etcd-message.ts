@@ -86,6 +86,18 @@ export function encode(value: string | Uint8Array): string {
   return Buffer.from(value as string).toString('base64')
 }
 
+export function decodeKey(key: string): string {
+  return Buffer.from(key, 'base64').toString('utf8')
+}
+
+export interface WireWatchAnswer {
+  readonly result?: {
+    readonly created?: boolean
+    readonly canceled?: boolean
+    readonly events?: readonly { readonly kv: { readonly key: string } }[]
+  }
+}
+
 interface WireKeyValue {
   readonly key: string
   readonly value?: string
@@ -115,7 +127,7 @@ export function transactionAnswer({ header, succeeded, responses }: WireTransact
 
 function keyValue({ key, value, create_revision, mod_revision }: WireKeyValue): KeyValue {
   return {
-    key: Buffer.from(key, 'base64').toString('utf8'),
+    key: decodeKey(key),
     value: new Uint8Array(Buffer.from(value ?? '', 'base64')),
     createRevision: BigInt(create_revision ?? 0),
     modRevision: BigInt(mod_revision ?? 0),

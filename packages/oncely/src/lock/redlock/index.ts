@@ -1,0 +1,2 @@
+export { type RedlockOptions, redlock } from './redlock.ts'
+export type { RedlockClient } from './redlock-node.ts'
