@@ -87,6 +87,7 @@ export {
   type ResolverRecord,
   type ResolverVerdict,
   type RunResult,
+  requireTokens,
   SecretMissing,
   type StandardSchema,
   type StartOptions,

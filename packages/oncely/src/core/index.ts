@@ -53,7 +53,7 @@ export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
 export { LeasedLock, type LeasedLockParts } from './leased-lock.ts'
 export { heldTombstoneMs, holdParts } from './legal-hold.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
-export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest } from './lock.ts'
+export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest, requireTokens } from './lock.ts'
 export {
   type BindOf,
   type HoldRequest,

@@ -68,3 +68,15 @@ export function checkLock(name: string, { waitMs, leaseMs }: LockRequest): Uint8
   }
   return bytes
 }
+
+/**
+ * The same provider, for code that passes a lock's token on to what it writes.
+ *
+ * @throws ConfigurationError when its locks have no token.
+ */
+export function requireTokens(locks: LockProvider): LockProvider {
+  if (locks.capabilities.token) return locks
+  throw new ConfigurationError(
+    'The lock provider gives no token, and this code needs one. Use locks of etcd or ZooKeeper, or the token of a record.',
+  )
+}

@@ -24,7 +24,7 @@ export interface EtcdClientOptions {
   readonly user?: { readonly name: string; readonly password: string }
   /** Longest wait for one node before the next is asked; default 1000. */
   readonly nodeMs?: number
-  /** Longest wait for an answer of any node; default 4000. */
+  /** Longest wait for an answer of any node, beyond the election of a leader; default 8000. */
   readonly answerMs?: number
   /** Connections to each node, at most; default 64. */
   readonly socketsMax?: number
@@ -117,7 +117,7 @@ class GatewayClient implements EtcdClient {
     if (this.#endpoints.length === 0) throw new ConfigurationError('endpoints is empty; name the URL of each node.')
     this.#clock = options.clock ?? nodeClock
     this.#nodeMs = checkBound('nodeMs', options.nodeMs, { preset: 1_000, min: 10, max: 60_000 })
-    this.#answerMs = checkBound('answerMs', options.answerMs, { preset: 4_000, min: 10, max: 600_000 })
+    this.#answerMs = checkBound('answerMs', options.answerMs, { preset: 8_000, min: 10, max: 600_000 })
     this.#user = options.user
     const socketsMax = checkBound('socketsMax', options.socketsMax, { preset: 64, min: 1, max: 10_000 })
     this.#http = new EtcdHttp(this.#clock, socketsMax, options.tls ?? {})

@@ -23,7 +23,7 @@ export async function lockSuite({ test, open, skip = {} }: LockSuiteOptions): Pr
   const { token } = probe.provider.capabilities
   const cases = {
     ...alwaysCases,
-    ...(token ? tokenCases : noTokenCases),
+    ...(token ? { ...tokenCases, ...tokenOrderCases } : noTokenCases),
     ...(probe.loseSession === undefined ? {} : sessionCases),
   }
   await probe.close()
@@ -150,6 +150,18 @@ const alwaysCases: Cases<LockHarness> = {
     assert.equal(await lock.renew(), 'lost')
     assert.equal(await next.release(), 'released')
   },
+  'lease: one who stands still past it is told lost by the first question, before any timer, and touches nobody': async ({
+    provider,
+    another,
+  }) => {
+    const lock = await take(provider, 'report', { leaseMs: shortLeaseMs })
+    const untilMs = performance.now() + shortLeaseMs + 100
+    while (performance.now() < untilMs);
+    assert.equal(await lock.renew(), 'lost')
+    const next = await take(another(), 'report', { waitMs: 15_000 })
+    assert.deepEqual([await lock.release(), lock.signal.aborted], ['lost', true])
+    assert.equal(await next.release(), 'released')
+  },
   'release: one who lost the lock frees nobody else of it': async ({ provider, another }) => {
     const lock = await take(provider, 'report', { leaseMs: shortLeaseMs })
     const next = await take(another(), 'report', { waitMs: 15_000 })
@@ -189,6 +201,21 @@ const tokenCases: Cases<LockHarness> = {
     }
     const [first = 0n, second = 0n, third = 0n] = tokens
     assert.ok(first < second && second < third, `the tokens were ${tokens.join(', ')}`)
+  },
+}
+
+const tokenOrderCases: Cases<LockHarness> = {
+  'token: of those who wait, each gets a newer one than the holder before': async ({ provider, another }) => {
+    const providers = [provider, another()]
+    const tokens: bigint[] = []
+    const turn = async (index: number): Promise<void> => {
+      const lock = await take(providers[index % 2] as LockProvider, 'report', { waitMs: 15_000 })
+      tokens.push(lock.token as bigint)
+      assert.equal(await lock.release(), 'released')
+    }
+    await Promise.all(Array.from({ length: 6 }, (_, index) => turn(index)))
+    const ordered = [...tokens].sort((a, b) => (a < b ? -1 : 1))
+    assert.deepEqual([tokens, new Set(tokens).size], [ordered, 6])
   },
 }
 

@@ -37,7 +37,7 @@ const breaches: readonly (readonly [rule: string, file: string, imported: string
   ['layer-platform', 'platform/reaches-store.ts', '../store/memory/index.ts'],
   ['layer-http', 'http/past-the-door.ts', '../core/engine.ts'],
   ['layer-sql', 'sql/reaches-store.ts', '../store/mysql/index.ts'],
-  ['layer-etcd', 'etcd/reaches-store.ts', '../store/etcd/index.ts'],
+  ['layer-etcd', 'etcd/reaches-store.ts', '../store/memory/index.ts'],
   ['layer-store', 'store/redis/past-the-door.ts', '../../core/engine.ts'],
   ['layer-transaction', 'transaction/pg/reaches-store.ts', '../../store/postgres/index.ts'],
   ['layer-lock', 'lock/postgres/reaches-store.ts', '../../store/postgres/index.ts'],

@@ -1,10 +1,11 @@
 import { lifecycleBugs } from './lifecycle-bugs.ts'
+import { lockBugs } from './lock-bugs.ts'
 
 /** A way to break one rule, and the test that must see it. */
 export interface PlantedBug {
   /** The patch is `patches/<name>.patch`. */
   readonly name: string
-  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle'
+  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle' | 'lock'
   readonly bug: string
   /** A file below `test/`, and the name of a test in it. */
   readonly caughtBy: { readonly file: string; readonly test: string }
@@ -396,4 +397,5 @@ export const plantedBugs: readonly PlantedBug[] = [
     caughtBy: { file: 'adapter/node.test.ts', test: 'R48: the store decides when an answer ages, whatever clock the asking node has' },
   },
   ...lifecycleBugs,
+  ...lockBugs,
 ]
