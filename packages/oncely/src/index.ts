@@ -40,6 +40,8 @@ export {
   anonymous,
   type Bind,
   BodyNotCaptured,
+  type BudgetCounter,
+  type BudgetOptions,
   type Cache,
   ConfigurationError,
   Draining,

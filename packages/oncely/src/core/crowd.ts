@@ -73,6 +73,8 @@ export class Flight {
   refusal: Refusal | undefined
   /** The attempt that runs; empty before. */
   attemptId = ''
+  /** Its number among the record's attempts; 0 before. */
+  attempt = 0
   #decide: () => void = () => {}
   #settle: (shared: SharedOutcome | undefined) => void = () => {}
   readonly #end: (flight: Flight) => void
@@ -93,9 +95,10 @@ export class Flight {
     return sameBytes(this.plain, plain)
   }
 
-  run(deadlineMs: number, attemptId = ''): void {
+  run(deadlineMs: number, attemptId = '', attempt = 1): void {
     if (this.state === 'settled') return
     this.attemptId = attemptId
+    this.attempt = attempt
     this.state = 'running'
     this.deadlineMs = deadlineMs
     this.#decide()

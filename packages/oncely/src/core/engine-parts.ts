@@ -1,5 +1,6 @@
 import type { AttemptContext, Execution } from './attempt.ts'
 import type { AttemptEnd } from './attempt-end.ts'
+import type { BudgetCounter, BudgetLimits } from './budget.ts'
 import type { Cache } from './cache.ts'
 import type { Clock } from './clock.ts'
 import type { EventSink, OncelyEventType } from './event.ts'
@@ -16,6 +17,8 @@ export interface EngineParts extends Identity {
   readonly random: Random
   readonly events: EventSink | undefined
   readonly cache: Cache | undefined
+  /** How much one caller may use up, and where it is counted. */
+  readonly budget?: { readonly limits: BudgetLimits; readonly counter: BudgetCounter | undefined } | undefined
   /** The store was opened, and survives what each operation needs. */
   readonly opened: () => boolean
   /** Opens the store and checks what it survives. */
@@ -23,7 +26,10 @@ export interface EngineParts extends Identity {
 }
 
 /** A claim's word when it is not `acquired`, or that there was none. */
-export type Refusal = Exclude<ClaimAnswer, { word: 'acquired' }> | { readonly word: 'unavailable'; readonly cause: unknown }
+export type Refusal =
+  | Exclude<ClaimAnswer, { word: 'acquired' }>
+  | { readonly word: 'unavailable'; readonly cause: unknown }
+  | { readonly word: 'over-budget'; readonly retryAfterMs: number }
 
 /** One try of one call: it ran to some end, or the word was no. */
 export type Step<R> = { readonly kind: 'ended'; readonly execution: Execution<R> } | { readonly kind: 'refused'; readonly refusal: Refusal }

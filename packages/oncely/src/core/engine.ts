@@ -1,6 +1,7 @@
 import { type AdoptionStep, adopt, declaredWork } from './adoption-step.ts'
 import type { Call, Execution, SharedOutcome, Work } from './attempt.ts'
 import { CacheTier } from './cache-tier.ts'
+import { CallerBudget } from './caller-budget.ts'
 import { type Clock, sleep } from './clock.ts'
 import type { EncodedValue } from './codec.ts'
 import { Crowd, type Flight } from './crowd.ts'
@@ -31,6 +32,7 @@ export class Engine<Tx> {
   readonly recent: RecentOutcomes
   readonly unkeyed: Unkeyed<Tx>
   readonly cache: CacheTier | undefined
+  readonly budget: CallerBudget | undefined
   readonly #lease: LeaseAttempt
   readonly #transaction: TransactionAttempt<Tx> | undefined
   readonly #recall: Recall
@@ -46,6 +48,7 @@ export class Engine<Tx> {
     this.#recall = (address) => this.recent.recall(address)
     const tell = this.tell.bind(this)
     this.cache = parts.cache === undefined ? undefined : new CacheTier({ ...parts, cache: parts.cache, tell })
+    this.budget = parts.budget === undefined ? undefined : new CallerBudget(parts, parts.budget.limits, parts.budget.counter, tell)
     this.#lease = new LeaseAttempt(parts, tell)
     this.#transaction = isTransactional<Tx>(parts.store) ? new TransactionAttempt<Tx>(parts, parts.store, tell) : undefined
     this.unkeyed = new Unkeyed<Tx>(parts, this.#lease, this.#transaction, tell)
@@ -232,7 +235,14 @@ export class Engine<Tx> {
     const { clock, random } = this.parts
     const attempt = operation.bind === 'transaction' ? (this.#transaction as TransactionAttempt<Tx>) : this.#lease
     for (let round = 0; ; round++) {
-      const step = await attempt.run(prepared, work as Work<R, never>, flight, share)
+      const place = await this.budget?.take(prepared)
+      if (place?.word === 'spent') return { kind: 'refused', refusal: { ...place, word: 'over-budget' } }
+      let step: Step<R>
+      try {
+        step = await attempt.run(prepared, work as Work<R, never>, flight, share)
+      } finally {
+        place?.giveBack({ newKey: flight.attempt === 1 })
+      }
       if (step.kind === 'ended') return step
       const { refusal } = step
       if (refusal.word === 'uncertain' && refusal.resolve && operation.resolver !== undefined) {
@@ -275,6 +285,9 @@ export class Engine<Tx> {
       case 'unreadable':
         this.tell('unavailable', prepared, 0, refusal.reason)
         return { status: 'unavailable', reason: refusal.reason, retryAfterMs: 5_000, cause: this.#unreadable(refusal.reason), record }
+      case 'over-budget':
+        this.#count(prepared, 'over-budget')
+        return { status: 'unavailable', reason: 'over-budget', retryAfterMs: refusal.retryAfterMs, cause: undefined, record }
       case 'unavailable':
         this.tell('unavailable', prepared, 0, 'store', refusal.cause)
         return { status: 'unavailable', reason: 'store', retryAfterMs: 1_000, cause: refusal.cause, record }

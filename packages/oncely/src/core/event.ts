@@ -28,6 +28,8 @@ export type OncelyEventType =
   | 'expired'
   | 'forbidden'
   | 'unavailable'
+  /** The caller's budget of new or running keys is used up. */
+  | 'over-budget'
   | 'unprotected'
   | 'unrecorded'
   | 'unkeyed'
@@ -39,6 +41,8 @@ export type OncelyEventType =
   | 'transaction-escaped'
   /** The cache failed several times in a row and is left alone for a while. */
   | 'cache-down'
+  /** The shared counter of budgets did not answer; this process counts alone meanwhile. */
+  | 'budget-down'
   /** The cache answered a frame that nobody with the secret wrote. */
   | 'cache-refused'
 

@@ -1,5 +1,15 @@
 export type { Adopted, AdoptedCall, Adoption } from './adoption.ts'
 export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
+export {
+  type BudgetAnswer,
+  type BudgetCounter,
+  type BudgetLimits,
+  type BudgetOptions,
+  type BudgetPlace,
+  checkBudget,
+  ProcessBudget,
+  runningRetryMs,
+} from './budget.ts'
 export type { Cache, CacheReading } from './cache.ts'
 export { canonicalJson, canonicalValue } from './canonical-json.ts'
 export type { Cipher } from './cipher.ts'

@@ -49,7 +49,7 @@ export class LeaseAttempt {
       storeTimeoutMs: this.#parts.limits.storeTimeoutMs,
       sentMs,
       begun: answer.begunAttempt !== 0,
-      onDeadline: (deadlineMs) => flight.run(deadlineMs, request.attemptId),
+      onDeadline: (deadlineMs) => flight.run(deadlineMs, request.attemptId, answer.attempt),
     })
     if (lease.lapsed) return this.#refuseLate(answer, lease)
     this.#held.add(lease)

@@ -1,4 +1,5 @@
 import type { anonymous } from './attempt.ts'
+import { type BudgetOptions, checkBudget } from './budget.ts'
 import type { Cache } from './cache.ts'
 import type { Cipher } from './cipher.ts'
 import type { Clock } from './clock.ts'
@@ -41,6 +42,8 @@ export interface OncelyOptions<S extends Store = Store> {
   /** Default of every operation: `enforce`. */
   readonly phase?: Phase
   readonly limits?: Partial<Limits>
+  /** How many new keys one caller may use in a window, and how many may run at once. Default: no bound. */
+  readonly budget?: BudgetOptions
   /** Receives what happens; also the way to metrics and logs. */
   readonly events?: EventSink
   /** Names this process in the audit trail. */
@@ -119,6 +122,7 @@ export class Oncely<Tx> {
       owner: options.owner ?? '',
       events: options.events,
       cache: options.cache,
+      budget: options.budget === undefined ? undefined : { limits: checkBudget(options.budget), counter: options.budget.counter },
       opened: () => this.#checked === this.#operations.size,
       open: () => this.open(),
     })

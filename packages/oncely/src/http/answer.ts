@@ -57,6 +57,7 @@ export function answerOf<R, Tx>(route: HttpRoute<Tx>, execution: Execution<R>, u
     case 'forbidden':
       return problemOf(route, 'replay-forbidden', execution.record)
     case 'unavailable':
+      if (execution.reason === 'over-budget') return problemOf(route, 'over-budget', '', { retryAfterMs: execution.retryAfterMs })
       return problemOf(route, 'unavailable', execution.record, { reason: execution.reason, retryAfterMs: execution.retryAfterMs })
     default:
       return execution satisfies never

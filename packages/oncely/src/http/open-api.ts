@@ -140,7 +140,7 @@ function withReplay(response: Json): Json {
   return { ...response, headers: { ...(response['headers'] as Json | undefined), 'Idempotent-Replayed': replayed } }
 }
 
-const withRetryAfter: ReadonlySet<ProblemName> = new Set(['in-progress', 'unavailable', 'unrecorded'])
+const withRetryAfter: ReadonlySet<ProblemName> = new Set(['in-progress', 'over-budget', 'unavailable', 'unrecorded'])
 
 function withProblem(response: Json | undefined, base: string, names: readonly ProblemName[]): Json {
   if (response !== undefined && '$ref' in response) return response

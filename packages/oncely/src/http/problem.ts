@@ -34,6 +34,7 @@ export type ProblemName =
   | 'body-too-large'
   | 'coding-unsupported'
   | 'mismatch'
+  | 'over-budget'
   | 'unrecorded'
   | 'unavailable'
 
@@ -132,6 +133,13 @@ export const problemKinds: Readonly<Record<ProblemName, ProblemKind>> = {
     title: 'Idempotency-Key is already used',
     detail: 'The key was used for another request. If this is a retry, send what was sent first; if it is a new intent, use a new key.',
     word: 'mismatch',
+  },
+  'over-budget': {
+    ...again,
+    status: 429,
+    title: 'Too many new Idempotency-Keys',
+    detail:
+      'The caller has used up its budget of new or running keys. Nothing ran. Repeat the same request with the same key after Retry-After; keys that were used before are still answered.',
   },
   unrecorded: {
     ...again,

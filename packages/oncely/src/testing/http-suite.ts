@@ -1,3 +1,4 @@
+import { budgetCases } from './http/budget-cases.ts'
 import { conflictCases } from './http/conflict-cases.ts'
 import { failureCases, leaseFailureCases, transactionFailureCases } from './http/failure-cases.ts'
 import { fingerprintCases } from './http/fingerprint-cases.ts'
@@ -35,6 +36,7 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     ...peerCases,
     ...recordCases,
     ...operatorCases,
+    ...budgetCases,
     ...(options.bind === 'lease'
       ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases }
       : transactionFailureCases),

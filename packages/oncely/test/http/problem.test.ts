@@ -62,6 +62,7 @@ describe('a problem', () => {
       'body-too-large': 413,
       'coding-unsupported': 415,
       mismatch: 422,
+      'over-budget': 429,
       unrecorded: 503,
       unavailable: 503,
     })

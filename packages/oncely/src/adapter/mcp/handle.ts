@@ -89,6 +89,7 @@ function resultOf(run: RunResult<unknown>, problems: ToolProblemOptions, hint: (
     case 'in-progress':
       return problemResult('in-progress', problems, { retry_after_ms: run.retryAfterMs, operation_state: 'running' })
     case 'unavailable':
+      if (run.reason === 'over-budget') return problemResult('over-budget', problems, { retry_after_ms: run.retryAfterMs })
       return problemResult('unavailable', problems, { retry_after_ms: run.retryAfterMs, reason: run.reason })
     case 'uncertain':
     case 'quarantined':

@@ -32,6 +32,7 @@ export interface ToolProblemFacts extends Pick<ToolProblem, 'retry_after_ms' | '
 const details: Partial<Record<ToolProblemName, string>> = {
   'key-malformed': 'Give the key as one short string, such as "8e03978e-40d5-43e8-bc93-6894a57f9324".',
   'in-progress': 'Repeat the same call with the same key after retry_after_ms.',
+  'over-budget': 'Too many new keys. Nothing ran. Repeat the same call with the same key after retry_after_ms.',
   unrecorded: 'The call may have taken effect. Repeat it with the same key after retry_after_ms; a new key could make it happen twice.',
   unavailable: 'Nothing ran. Repeat the same call with the same key after retry_after_ms.',
 }

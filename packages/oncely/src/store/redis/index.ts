@@ -1,3 +1,4 @@
+export { type RedisBudgetOptions, redisBudget } from './redis-budget.ts'
 export { type RedisCacheOptions, redisCache } from './redis-cache.ts'
 export type {
   IoredisClient,

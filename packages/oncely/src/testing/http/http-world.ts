@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import {
+  type BudgetOptions,
   type Clock,
   type Limits,
   Oncely,
@@ -35,6 +36,7 @@ export interface AppOptions {
   readonly operation?: Partial<OperationOptions<unknown, unknown>>
   readonly http?: GuardHttpOptions
   readonly limits?: Partial<Limits>
+  readonly budget?: BudgetOptions
   readonly secrets?: OncelyOptions['secrets']
   /** Default: the clock of this process. */
   readonly clock?: Clock
@@ -96,6 +98,7 @@ export class HttpWorld {
         namespace: 'suite',
         store,
         ...(options.limits === undefined ? {} : { limits: options.limits }),
+        ...(options.budget === undefined ? {} : { budget: options.budget }),
         ...(options.secrets === undefined ? {} : { secrets: options.secrets }),
         events: (event) => {
           events.push(event)
