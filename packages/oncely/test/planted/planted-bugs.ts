@@ -1,3 +1,4 @@
+import { httpBugs } from './http-bugs.ts'
 import { lifecycleBugs } from './lifecycle-bugs.ts'
 import { lockBugs } from './lock-bugs.ts'
 
@@ -396,12 +397,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     bug: 'the node that asks decides by its own clock when an answer ages',
     caughtBy: { file: 'adapter/node.test.ts', test: 'R48: the store decides when an answer ages, whatever clock the asking node has' },
   },
-  {
-    name: 'claim-keeps-its-budget-place',
-    rule: 'claim',
-    bug: 'a claim that is over still counts as running in its caller’s budget',
-    caughtBy: { file: 'adapter/node.test.ts', test: 'R49: over its budget of running keys a caller gets 429 until one of them ends' },
-  },
+  ...httpBugs,
   ...lifecycleBugs,
   ...lockBugs,
 ]
