@@ -42,6 +42,7 @@ export {
   BodyNotCaptured,
   type BudgetCounter,
   type BudgetOptions,
+  byPayload,
   type Cache,
   ConfigurationError,
   Draining,

@@ -10,7 +10,7 @@ export interface Call {
   readonly principal: string | typeof anonymous
   /** Who acts for the principal; replays may need the same one. */
   readonly actor?: string | undefined
-  readonly key: string
+  readonly key: string | typeof byPayload
   /** What the fingerprint covers; the operation's name is added. */
   readonly facts: Omit<FingerprintFacts, 'operation'>
   readonly traceId?: string | undefined
@@ -22,6 +22,9 @@ export interface Call {
 
 /** Written where every caller of an operation may share keys. */
 export const anonymous: unique symbol = Symbol.for('oncely.anonymous')
+
+/** Written for the key of a call that is told apart by its payload (`payloadKey` of the operation). */
+export const byPayload: unique symbol = Symbol.for('oncely.by-payload')
 
 /** What every handler gets, whatever called it. `tx` is there when the operation is bound to a transaction. */
 export interface AttemptContext {
@@ -57,9 +60,9 @@ export interface Work<R, Tx> {
 /** What became of a call. Statuses are words; only bugs and outages of the caller's own are thrown. */
 export type Execution<R> =
   /** Ran here, committed and recorded. */
-  | { readonly status: 'done'; readonly value: R; readonly record: string; readonly attempt: number }
+  | { readonly status: 'done'; readonly value: R; readonly record: string; readonly attempt: number; readonly settled?: false }
   /** The handler rejected for good; recorded. */
-  | { readonly status: 'rejected'; readonly value: unknown; readonly record: string; readonly attempt: number }
+  | { readonly status: 'rejected'; readonly value: unknown; readonly record: string; readonly attempt: number; readonly settled?: false }
   /** Ran before; the stored outcome is the answer. */
   | { readonly status: 'replayed'; readonly stored: EncodedValue; readonly summary: RecordSummary; readonly record: string }
   /** Ran here, but its value is no outcome (a failure): what became of the record is in `disposition`. */

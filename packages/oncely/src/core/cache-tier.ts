@@ -58,7 +58,7 @@ export class CacheTier {
 
   /** Publishes what the store replayed. Its record may be of an older policy, whose ages are not known here: for a minute only. */
   publishReplay(prepared: Prepared, refusal: Refusal): void {
-    if (refusal.word !== 'replay' || refusal.outcome === undefined) return
+    if (refusal.word !== 'replay' || refusal.outcome === undefined || refusal.record.settled === false) return
     this.#publish(prepared, { outcome: refusal.outcome, summary: refusal.record }, replayMs)
   }
 

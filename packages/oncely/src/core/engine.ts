@@ -205,6 +205,7 @@ export class Engine<Tx> {
       }
       const step = await this.#try(prepared, work, flight, arrivedMs, (completed) => {
         shared = completed
+        if (completed.summary.settled === false) return
         cache?.publish(prepared, completed)
         this.recent.remember(
           prepared.idHex,
@@ -298,7 +299,8 @@ export class Engine<Tx> {
 
   async #replayStored<R>(prepared: Prepared, summary: RecordSummary, outcome: Outcome | undefined): Promise<Execution<R>> {
     const stored = this.parts.outcomes.open(outcome, prepared.id)
-    this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy)
+    if (summary.settled !== false)
+      this.recent.remember(prepared.idHex, { plain: prepared.plain, stored, summary }, prepared.operation.policy)
     return this.#replay(prepared, summary, stored)
   }
 

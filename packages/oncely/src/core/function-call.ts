@@ -1,19 +1,20 @@
 import type { AdoptionStep } from './adoption-step.ts'
-import type { AttemptContext, anonymous, Call, Execution, Work } from './attempt.ts'
+import type { AttemptContext, anonymous, byPayload, Call, Execution, Work } from './attempt.ts'
 import { codecIds, decodeValue, encodeRejectedValue, encodeValue } from './codec.ts'
 import type { Engine } from './engine.ts'
 import { contextWith } from './engine-parts.ts'
 import { InvalidInput } from './errors.ts'
 import type { OperationDefinition } from './operation.ts'
 import type { Bind } from './record.ts'
-import type { RecordSummary } from './store.ts'
+import { type RecordSummary, unsettled } from './store.ts'
 
 /** How a function calls an operation. */
 export interface FunctionCall<Input> {
   /** The verified caller's stable id, or `anonymous`. */
   readonly principal: string | typeof anonymous
   readonly actor?: string
-  readonly key: string
+  /** One new key for each intent; `byPayload` where the operation has a `payloadKey`. */
+  readonly key: string | typeof byPayload
   /** The payload: fingerprinted as given, then validated by the operation's schema. */
   readonly input: Input
   readonly traceId?: string
@@ -30,10 +31,10 @@ export type HandlerContext<Input, Tx, B extends Bind> = AttemptContext & { reado
  * The answer of `run`: a union instead of exceptions. `retryAfterMs` is a hint; every retry carries the same key.
  */
 export type RunResult<Output> =
-  /** Ran now; the value is recorded. */
-  | { readonly status: 'done'; readonly value: Output; readonly attempt: number }
+  /** Ran now; the value is recorded. `settled: false` while another region may still win over it. */
+  | { readonly status: 'done'; readonly value: Output; readonly attempt: number; readonly settled?: false }
   /** Ran before; the value is the recorded one. */
-  | { readonly status: 'replayed'; readonly value: Output }
+  | { readonly status: 'replayed'; readonly value: Output; readonly settled?: false }
   /** The handler rejected for good, now or before. */
   | { readonly status: 'rejected'; readonly value: unknown; readonly replayed: boolean }
   /** Ran before, but its value was too large to store or must be given once only. */
@@ -111,7 +112,7 @@ function engineCallOf<Input>({ principal, actor, key, traceId, authorizeReplay, 
 function toResult<Output>(execution: Execution<Output>): RunResult<Output> {
   switch (execution.status) {
     case 'done':
-      return { status: 'done', value: execution.value, attempt: execution.attempt }
+      return { status: 'done', value: execution.value, attempt: execution.attempt, ...unsettled(execution) }
     case 'rejected':
       return { status: 'rejected', value: execution.value, replayed: false }
     case 'replayed': {
@@ -120,7 +121,7 @@ function toResult<Output>(execution: Execution<Output>): RunResult<Output> {
       const value = decodeValue(stored)
       return stored.codec === codecIds.jsonRejection
         ? { status: 'rejected', value, replayed: true }
-        : { status: 'replayed', value: value as Output }
+        : { status: 'replayed', value: value as Output, ...unsettled(execution.summary) }
     }
     case 'in-progress':
       return { status: 'in-progress', retryAfterMs: execution.retryAfterMs }

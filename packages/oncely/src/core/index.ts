@@ -1,5 +1,5 @@
 export type { Adopted, AdoptedCall, Adoption } from './adoption.ts'
-export { type AttemptContext, anonymous, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
+export { type AttemptContext, anonymous, byPayload, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
 export {
   type BudgetAnswer,
   type BudgetCounter,

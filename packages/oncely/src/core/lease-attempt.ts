@@ -7,7 +7,7 @@ import { LeaseLost, StoreUnavailable } from './errors.ts'
 import { Lease } from './lease.ts'
 import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
-import type { ClaimAnswer, ClaimRequest, CompleteAnswer, RecordSummary } from './store.ts'
+import { type ClaimAnswer, type ClaimRequest, type CompleteAnswer, type RecordSummary, unsettled } from './store.ts'
 import { bounded, insist } from './store-call.ts'
 import { compareFingerprint, summarize } from './transition.ts'
 
@@ -133,7 +133,7 @@ export class LeaseAttempt {
         claim,
         lease,
         encoded,
-        { status: 'rejected', value: error.value, record, attempt: claim.attempt },
+        { status: 'rejected', value: error.value, record, attempt: claim.attempt, ...unsettled(claim) },
         share,
       )
     }
@@ -143,7 +143,14 @@ export class LeaseAttempt {
       return ended({ status: 'failed', value, disposition, record })
     }
     const encoded = await this.#encoded(prepared, claim, lease, () => work.encode(value))
-    return this.#complete<R>(prepared, claim, lease, encoded, { status: 'done', value, record, attempt: claim.attempt }, share)
+    return this.#complete<R>(
+      prepared,
+      claim,
+      lease,
+      encoded,
+      { status: 'done', value, record, attempt: claim.attempt, ...unsettled(claim) },
+      share,
+    )
   }
 
   /** A value that cannot be stored is a bug of the handler: the effect may stand, so the record is settled before it is thrown. */
@@ -292,5 +299,6 @@ export function summaryOf(prepared: Prepared, claim: Acquired): RecordSummary {
     createdAtMs: claim.createdAtMs,
     completedAtMs: 0,
     reason: '',
+    ...unsettled(claim),
   }
 }

@@ -1,4 +1,5 @@
 import type { Adoption } from './adoption.ts'
+import type { Duration } from './duration.ts'
 import { ConfigurationError } from './errors.ts'
 import { jsonExclusions } from './json-exclusion.ts'
 import { checkPolicyBind, definePolicy, type Policy, type PolicyName, type PolicyOptions } from './policy.ts'
@@ -23,6 +24,11 @@ export interface OperationOptions<Input, Output, B extends Bind = Bind> {
   readonly phase?: Phase
   /** `key`: one key belongs to one operation, its use on another is a mismatch. `operation`: each operation has keys of its own. */
   readonly keyspace?: 'key' | 'operation'
+  /**
+   * Calls without a key of their own are told apart by their payload: an identical one within the window, counted from completion, is
+   * a duplicate. Two equal orders of one customer are one then, so it is refused for `financial`. The window is the retention.
+   */
+  readonly payloadKey?: { readonly window: Duration }
   /** Lease: when effects may start. `at-claim` (default) needs no call; `explicit` needs `await begin()` before the first effect. */
   readonly begin?: 'at-claim' | 'explicit'
   /** Lease: a begun attempt may be repeated after a crash. Default false. */
@@ -74,6 +80,8 @@ export interface OperationDefinition {
   readonly policy: Policy
   readonly phase: Phase
   readonly keyspace: 'key' | 'operation'
+  /** Whether the payload stands in for a missing key, for the policy's retention. */
+  readonly payloadKey: boolean
   readonly begin: 'at-claim' | 'explicit'
   readonly rerunnable: boolean
   readonly retryTransaction: number
@@ -103,7 +111,10 @@ export function defineOperation<Input, Output, B extends Bind>(
   }
   const [preset, own] =
     typeof options.policy === 'string' || options.policy === undefined ? [options.policy ?? 'standard', {}] : options.policy
-  const policy = definePolicy(preset, own)
+  const policy = definePolicy(
+    preset,
+    options.payloadKey === undefined ? own : { ...own, ...payloadAges(name, preset, own, options.payloadKey) },
+  )
   const { bind, begin = 'at-claim', rerunnable = false, retryTransaction = 3, isolation = 'default', phase = defaults.phase } = options
   if (bind === undefined)
     throw new ConfigurationError(
@@ -141,6 +152,7 @@ export function defineOperation<Input, Output, B extends Bind>(
     policy,
     phase,
     keyspace: options.keyspace ?? 'key',
+    payloadKey: options.payloadKey !== undefined,
     begin,
     rerunnable,
     retryTransaction,
@@ -153,4 +165,22 @@ export function defineOperation<Input, Output, B extends Bind>(
     resolver: options.resolver as Resolver<never> | undefined,
     input: options.input as StandardSchema | undefined,
   })
+}
+
+/** The ages of a record whose payload is its key: the window, and not a moment longer, or a wanted repeat would be refused. */
+function payloadAges(
+  operation: string,
+  preset: PolicyName,
+  own: PolicyOptions,
+  { window }: { readonly window: Duration },
+): Pick<PolicyOptions, 'retention' | 'tombstone'> {
+  if (preset === 'financial')
+    throw new ConfigurationError(
+      `Operation "${operation}": payloadKey would make one payment of two equal ones, so policy "financial" refuses it. Let the caller send a key.`,
+    )
+  if (own.retention !== undefined || own.tombstone !== undefined)
+    throw new ConfigurationError(
+      `Operation "${operation}": payloadKey.window ${JSON.stringify(window)} is the retention and the tombstone. Leave both out of the policy.`,
+    )
+  return { retention: window, tombstone: window }
 }

@@ -1,4 +1,4 @@
-import { anonymous, type Call } from './attempt.ts'
+import { anonymous, byPayload, type Call } from './attempt.ts'
 import { InvalidInput, KeyInvalid, PrincipalMissing } from './errors.ts'
 import { type FingerprintSet, fingerprint } from './fingerprint.ts'
 import type { Hasher } from './hasher.ts'
@@ -21,7 +21,7 @@ export interface Secret {
 /** What identifies a call. What only a claim needs is made when it is asked for: a replay from this process never asks. */
 export interface Prepared {
   readonly operation: OperationDefinition
-  readonly call: Call
+  readonly call: KeyedCall
   readonly id: Uint8Array
   readonly idHex: string
   /** The payload's unkeyed digest. */
@@ -36,6 +36,9 @@ export interface Prepared {
   readonly known: KnownCall
   deriveKey(name: string): string
 }
+
+/** A call whose key is known. */
+type KeyedCall = Call & { readonly key: string }
 
 /** The part of an instance that identifies calls. */
 export interface Identity {
@@ -62,9 +65,29 @@ export type Recall = (address: string) => KnownCall | undefined
 
 /** Identifies a call; throws the typed error of whatever is wrong with it. Nothing has run and no key is used up. */
 export function prepare(identity: Identity, operation: OperationDefinition, call: Call, recall?: Recall): Prepared {
-  const { hasher, secrets, limits, namespace } = identity
   if (call.principal !== anonymous && (typeof call.principal !== 'string' || call.principal === ''))
     throw new PrincipalMissing(operation.name)
+  if (call.key === byPayload) return prepareByPayload(identity, operation, call)
+  return prepareKeyed(identity, operation, call as KeyedCall, recall)
+}
+
+/** The payload is the key: its digest names the operation, so that equal payloads of two operations are two calls. */
+function prepareByPayload(identity: Identity, operation: OperationDefinition, call: Call): Prepared {
+  if (!operation.payloadKey)
+    throw new KeyInvalid(`The key is byPayload, and operation "${operation.name}" has no payloadKey; declare its window, or pass a key.`)
+  const made = fingerprinted(identity, operation, call)
+  const key = `payload:${toHex(made.plain)}`
+  const principal = principalText(call.principal)
+  return new PreparedCall(identity, { ...call, key }, principal, addressOf(operation, principal, key), {
+    operation,
+    facts: call.facts,
+    ...identified(identity, operation, principal, key),
+    fingerprint: made,
+  })
+}
+
+function prepareKeyed(identity: Identity, operation: OperationDefinition, call: KeyedCall, recall?: Recall): Prepared {
+  const { limits } = identity
   if (typeof call.key !== 'string') throw new KeyInvalid(`The key is of type ${typeof call.key}; it must be a string.`)
   const keyProblem = checkKey(call.key, limits)
   if (keyProblem !== 'ok') {
@@ -73,32 +96,46 @@ export function prepare(identity: Identity, operation: OperationDefinition, call
     )
   }
   const principal = principalText(call.principal)
-  const address = `${operation.name.length}/${principal.length}/${operation.name}/${principal}/${call.key}`
+  const address = addressOf(operation, principal, call.key)
   const known = recall?.(address)
   if (known !== undefined && known.operation === operation && sameFacts(known.facts, call.facts)) {
     return new PreparedCall(identity, call, principal, address, { ...known, facts: call.facts })
   }
-  const space = operation.phase === 'observe' ? `\u0000observe/${namespace}` : namespace
-  const id = recordId(
-    { namespace: space, principal, key: call.key, ...(operation.keyspace === 'operation' ? { operation: operation.name } : {}) },
-    hasher,
-  )
-  const made = fingerprint(
-    { ...call.facts, operation: operation.name },
-    { hasher, secrets, exclude: operation.exclude, jsonDepthMax: limits.jsonDepthMax },
-  )
-  if (!made.ok) {
-    throw new InvalidInput(`The payload cannot be fingerprinted (${made.reason}); send well-formed content that fits its type.`, [
-      made.reason,
-    ])
-  }
   return new PreparedCall(identity, call, principal, address, {
     operation,
     facts: call.facts,
-    id,
-    idHex: toHex(id),
-    fingerprint: made.fingerprint,
+    ...identified(identity, operation, principal, call.key),
+    fingerprint: fingerprinted(identity, operation, call),
   })
+}
+
+function addressOf(operation: OperationDefinition, principal: string, key: string): string {
+  return `${operation.name.length}/${principal.length}/${operation.name}/${principal}/${key}`
+}
+
+function identified(
+  { hasher, namespace }: Identity,
+  operation: OperationDefinition,
+  principal: string,
+  key: string,
+): Pick<KnownCall, 'id' | 'idHex'> {
+  const space = operation.phase === 'observe' ? `\u0000observe/${namespace}` : namespace
+  const id = recordId(
+    { namespace: space, principal, key, ...(operation.keyspace === 'operation' ? { operation: operation.name } : {}) },
+    hasher,
+  )
+  return { id, idHex: toHex(id) }
+}
+
+function fingerprinted({ hasher, secrets, limits }: Identity, operation: OperationDefinition, { facts }: Call): FingerprintSet {
+  const made = fingerprint(
+    { ...facts, operation: operation.name },
+    { hasher, secrets, exclude: operation.exclude, jsonDepthMax: limits.jsonDepthMax },
+  )
+  if (made.ok) return made.fingerprint
+  throw new InvalidInput(`The payload cannot be fingerprinted (${made.reason}); send well-formed content that fits its type.`, [
+    made.reason,
+  ])
 }
 
 /** The principal as it is hashed. A byte that no principal of a user can begin with keeps anonymous callers apart from one of that name. */
@@ -115,14 +152,14 @@ export function principalDigest({ hasher, namespace }: Pick<Identity, 'hasher' |
 }
 
 class PreparedCall implements Prepared {
-  readonly call: Call
+  readonly call: KeyedCall
   readonly address: string
   readonly known: KnownCall
   readonly #identity: Identity
   readonly #principal: string
   #request: Omit<ClaimRequest, 'attemptId'> | undefined
 
-  constructor(identity: Identity, call: Call, principal: string, address: string, known: KnownCall) {
+  constructor(identity: Identity, call: KeyedCall, principal: string, address: string, known: KnownCall) {
     this.call = call
     this.address = address
     this.known = known

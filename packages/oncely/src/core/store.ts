@@ -118,6 +118,8 @@ export type ClaimAnswer =
       readonly begunAttempt: number
       readonly takeover: boolean
       readonly createdAtMs: number
+      /** False from a store that decides for its region alone: another region may still win over this claim. */
+      readonly settled?: false
     }
   | { readonly word: 'replay'; readonly record: RecordSummary; readonly outcome: Outcome | undefined }
   | { readonly word: 'in-progress'; readonly retryAfterMs: number }
@@ -128,6 +130,11 @@ export type ClaimAnswer =
   | { readonly word: 'expired'; readonly record: RecordSummary }
   /** The record was written by rules this process does not know (fingerprint version, lost secret): it is never run again. */
   | { readonly word: 'unreadable'; readonly reason: string }
+
+/** The mark of what another region may still win over. */
+export function unsettled(of: { readonly settled?: false } | undefined): { readonly settled?: false } {
+  return of?.settled === false ? { settled: false } : {}
+}
 
 /** What a duplicate may know of the record it met. */
 export interface RecordSummary {
@@ -141,6 +148,8 @@ export interface RecordSummary {
   readonly createdAtMs: number
   readonly completedAtMs: number
   readonly reason: string
+  /** False while another region may still win over this outcome; such an answer is given, and kept nowhere but in its store. */
+  readonly settled?: false
 }
 
 /** `lost`: somebody holds a newer token, or the record moved on without this owner. */

@@ -10,6 +10,7 @@ import type { OperationDefinition } from './operation.ts'
 import type { Outcome } from './outcome.ts'
 import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
+import { unsettled } from './store.ts'
 import { bounded } from './store-call.ts'
 import type { TransactionalStore, TransactionEnd, TransactionOptions, TransactionResult } from './transaction.ts'
 
@@ -78,7 +79,7 @@ export class TransactionAttempt<Tx> {
         return { kind: 'ended', execution: { status: 'failed', value, disposition: 'rolled-back', record } }
       }
       await complete(answer, work.encode(value))
-      return { kind: 'ended', execution: { status: 'done', value, record, attempt: answer.attempt } }
+      return { kind: 'ended', execution: { status: 'done', value, record, attempt: answer.attempt, ...unsettled(answer) } }
     } catch (error) {
       await scope.rollBack()
       if (!isRejection(error)) throw error
@@ -176,7 +177,7 @@ export class TransactionAttempt<Tx> {
       const value = await work.run(context, tx)
       if (work.judge(value) !== 'complete') return { kind: 'failed', value }
       const outcome = prepared === undefined ? undefined : this.#sealed(prepared, work.encode(value))
-      return { kind: 'complete', execution: { status: 'done', value, record, attempt }, outcome, claim }
+      return { kind: 'complete', execution: { status: 'done', value, record, attempt, ...unsettled(claim) }, outcome, claim }
     } catch (error) {
       if (!isRejection(error)) return { kind: 'threw', error }
       return encodedRejection(work, error.value, prepared)
@@ -292,7 +293,12 @@ export class TransactionAttempt<Tx> {
     const request = { ...prepared.request, attemptId: this.#parts.random.uuid() }
     const result = await this.#transact<R>(request, prepared.operation, async (_tx, claim) => {
       const attempt = claim?.attempt ?? 0
-      return { kind: 'complete', execution: { status: 'rejected', value, record: prepared.idHex, attempt }, outcome, claim }
+      return {
+        kind: 'complete',
+        execution: { status: 'rejected', value, record: prepared.idHex, attempt, ...unsettled(claim) },
+        outcome,
+        claim,
+      }
     }).catch((error: unknown) => {
       throw error instanceof CommitUnknown
         ? new StoreUnavailable(

@@ -16,6 +16,9 @@ export type Answer<R> =
 
 const unmarked: readonly HeaderLine[] = []
 const created: readonly HeaderLine[] = [['idempotency-status', 'created']]
+/** Another region may still win over this answer: RFC 9651's false. */
+const unsettledMark: HeaderLine = ['idempotency-settled', '?0']
+const createdUnsettled: readonly HeaderLine[] = [...created, unsettledMark]
 const unrecorded: readonly HeaderLine[] = [['idempotency-status', 'unrecorded']]
 const replayMark: HeaderLine = ['idempotent-replayed', 'true']
 const replayedMark: HeaderLine = ['idempotency-status', 'replayed']
@@ -27,10 +30,10 @@ const inProgressRetryMaxMs = 5_000
 export function answerOf<R, Tx>(route: HttpRoute<Tx>, execution: Execution<R>, unprotected: readonly HeaderLine[] = unmarked): Answer<R> {
   switch (execution.status) {
     case 'done':
-      return { kind: 'ran', value: execution.value, marks: created }
+      return { kind: 'ran', value: execution.value, marks: execution.settled === false ? createdUnsettled : created }
     case 'rejected': {
       const response = execution.value as HttpResponse
-      const marks = execution.attempt === 0 ? unprotected : created
+      const marks = execution.attempt === 0 ? unprotected : execution.settled === false ? createdUnsettled : created
       return { kind: 'response', response: { ...response, headers: [...response.headers, ...marks] } }
     }
     case 'failed':
@@ -41,7 +44,7 @@ export function answerOf<R, Tx>(route: HttpRoute<Tx>, execution: Execution<R>, u
       if (execution.answer && execution.value !== undefined) return { kind: 'ran', value: execution.value, marks: unrecorded }
       return problemOf(route, 'unrecorded', execution.record, { retryAfterMs: execution.retryAfterMs })
     case 'replayed':
-      return { kind: 'response', response: replay(route, execution.stored, execution.record) }
+      return { kind: 'response', response: marked(replay(route, execution.stored, execution.record), execution.summary) }
     case 'in-progress': {
       const retryAfterMs = Math.min(execution.retryAfterMs, inProgressRetryMaxMs, route.definition.policy.retentionMs)
       return problemOf(route, 'in-progress', execution.record, { retryAfterMs, operationState: 'running' })
@@ -92,6 +95,10 @@ function replay<Tx>(route: HttpRoute<Tx>, stored: EncodedValue, record: string):
       return { ...response, headers: [...response.headers, replayMark, replayedMark] }
     }
   }
+}
+
+function marked(response: HttpResponse, { settled }: { readonly settled?: false }): HttpResponse {
+  return settled === false ? { ...response, headers: [...response.headers, unsettledMark] } : response
 }
 
 function problemOf<R, Tx>(route: HttpRoute<Tx>, ...facts: Parameters<HttpRoute<Tx>['recordProblem']>): Answer<R> {

@@ -64,7 +64,7 @@ export function requestBody(request: IncomingMessage, bytesMax: number): Request
   if (capture !== undefined && !capture.late) return untilCaptured(request, capture)
   const fix = capture?.late
     ? 'capture() came after bytes had arrived: put it before every middleware that waits for something.'
-    : "Put capture() before every body parser: app.use(capture()), or in Fastify app.addHook('onRequest', capture())."
+    : "Put capture() before every body parser: app.use(capture()), or in Fastify app.addHook('onRequest', capture()); with { requests: 'all' } where keys are not in the header."
   return { kind: 'not-captured', fix }
 }
 

@@ -1,6 +1,7 @@
 import {
   andThen,
   BodyNotCaptured,
+  byPayload,
   type Call,
   checkKey,
   clientName,
@@ -15,6 +16,7 @@ import {
   type Work,
 } from '../core/index.ts'
 import { type Answer, answerOf } from './answer.ts'
+import { keyInBody } from './body-key.ts'
 import { type HeaderLine, headerValues } from './header-line.ts'
 import type { HttpWork } from './http-work.ts'
 import { type ParsedIdempotencyKey, parseIdempotencyKey } from './idempotency-key.ts'
@@ -30,10 +32,20 @@ import type { HttpRoute } from './route.ts'
  * throws.
  */
 export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts, work: HttpWork<R, Tx>): Eventually<Answer<R>> {
-  const { phase } = route.definition
   const keyLines = headerValues(facts.headers, 'idempotency-key')
   if (!route.protects(facts.method)) return withoutRecord(route, facts, work, keyLines.length > 0 ? ignored : unmarked)
-  const key = facts.key === undefined ? parseIdempotencyKey(keyLines, route.keyOptions) : checkedKey(facts.key, route)
+  if (facts.key !== undefined) return withKey(route, facts, checkedKey(facts.key, route), work)
+  const key = parseIdempotencyKey(keyLines, route.keyOptions)
+  return route.keyField === undefined ? withKey(route, facts, key, work) : withBodyKey(route, route.keyField, facts, key, work)
+}
+
+function withKey<R, Tx>(
+  route: HttpRoute<Tx>,
+  facts: RequestFacts,
+  key: ParsedIdempotencyKey,
+  work: HttpWork<R, Tx>,
+): Eventually<Answer<R>> {
+  const { phase, payloadKey } = route.definition
   if (phase === 'observe') return observed(route, facts, key, work)
   switch (key.kind) {
     case 'key':
@@ -41,10 +53,33 @@ export function executeRequest<R, Tx>(route: HttpRoute<Tx>, facts: RequestFacts,
     case 'malformed':
       return refusal(route.problem('key-malformed', { reason: key.reason }))
     case 'absent':
-      return phase === 'optional' ? withoutRecord(route, facts, work, unmarked) : refusal(route.problem('key-missing'))
+      if (payloadKey) return keyed(route, facts, byPayload, work)
+      return phase === 'optional' ? withoutRecord(route, facts, work, unmarked) : refusal(keyMissing(route))
     default:
       return key satisfies never
   }
+}
+
+/** A key in the body is known when the body is: what cannot be read is refused as it is on any other route. */
+function withBodyKey<R, Tx>(
+  route: HttpRoute<Tx>,
+  pointer: string,
+  facts: RequestFacts,
+  inHeader: ParsedIdempotencyKey,
+  work: HttpWork<R, Tx>,
+): Eventually<Answer<R>> {
+  return andThen(readBody(route, facts), (read) => {
+    if ('status' in read) return route.definition.phase === 'observe' ? observed(route, facts, inHeader, work) : refusal(read)
+    return withKey(route, facts, keyInBody(route, pointer, read.body, inHeader), work)
+  })
+}
+
+function keyMissing<Tx>(route: HttpRoute<Tx>): HttpResponse {
+  const { keyField } = route
+  if (keyField === undefined) return route.problem('key-missing')
+  return route.problem('key-missing', {
+    detail: `Send the key at ${keyField} of the JSON body, or in an Idempotency-Key header: one new key for each intent, the same key on each retry of it.`,
+  })
 }
 
 /** The answer of a route whose handler returns its response. */
@@ -96,11 +131,12 @@ async function observed<R, Tx>(
   const client = await clientOf(route, facts)
   const tell = (reason: string, error?: unknown): void =>
     route.engine.tell('observed', { idHex: '', operation: route.definition, client }, 0, reason, error)
-  if (key.kind !== 'key') tell(key.kind === 'absent' ? 'key-missing' : `key-malformed: ${key.reason}`)
+  const known = key.kind === 'key' ? key.key : key.kind === 'absent' && route.definition.payloadKey ? byPayload : undefined
+  if (known === undefined) tell(key.kind === 'malformed' ? `key-malformed: ${key.reason}` : 'key-missing')
   else {
     const ran: Ran = { entered: false }
     try {
-      const answer = await keyed(route, facts, key.key, work, ran)
+      const answer = await keyed(route, facts, known, work, ran)
       if (ran.entered || answer.kind !== 'response') return answer
       tell(`status ${answer.response.status}`)
     } catch (error) {
@@ -115,46 +151,39 @@ async function observed<R, Tx>(
 function keyed<R, Tx>(
   route: HttpRoute<Tx>,
   facts: RequestFacts,
-  key: string,
+  key: Call['key'],
   work: HttpWork<R, Tx>,
   ran: Ran = { entered: false },
 ): Eventually<Answer<R>> {
   return andThen(facts.principal(), (principal) => {
     if (principal === undefined || principal === '') throw new PrincipalMissing(route.definition.name)
-    return andThen(facts.body(), (body) => withBytes(route, { facts, key, principal }, body, work, ran))
+    return andThen(readBody(route, facts), (read) =>
+      'status' in read ? refusal(read) : withBody(route, { facts, key, principal }, read.body, work, ran),
+    )
   })
 }
 
 /** Who calls, with which key: what a request must have before its body counts. */
 interface Identified {
   readonly facts: RequestFacts
-  readonly key: string
+  readonly key: Call['key']
   readonly principal: Exclude<Principal, undefined>
 }
 
-function withBytes<R, Tx>(
+function withBody<R, Tx>(
   route: HttpRoute<Tx>,
   request: Identified,
-  body: RequestBody,
+  body: FingerprintBody,
   work: HttpWork<R, Tx>,
   ran: Ran,
 ): Eventually<Answer<R>> {
-  const { facts } = request
-  if (body.kind === 'not-captured')
-    throw new BodyNotCaptured(
-      `The body of ${facts.method} ${facts.route} was read before its bytes were captured; a parsed body is never fingerprinted. ${body.fix}`,
-    )
-  if (body.kind !== 'bytes') return refusal(noBytes(route, body))
-  const { definition, engine } = route
-  return andThen(readRequestBody(body.bytes, facts.headers, engine.parts.limits.bodyBytesMax), (read) => {
-    if (!read.ok) return refusal(unreadable(route, read.reason))
-    const input = inputOf(facts, read.body)
-    if (definition.input === undefined && definition.resolver === undefined) return called(route, request, read.body, input, work, ran)
-    return validated(route, input).then(
-      (ready) => called(route, request, read.body, ready, work, ran),
-      (error: unknown) => refusalOf(route, error),
-    )
-  })
+  const { definition } = route
+  const input = inputOf(request.facts, body)
+  if (definition.input === undefined && definition.resolver === undefined) return called(route, request, body, input, work, ran)
+  return validated(route, input).then(
+    (ready) => called(route, request, body, ready, work, ran),
+    (error: unknown) => refusalOf(route, error),
+  )
 }
 
 function called<R, Tx>(
@@ -185,6 +214,24 @@ function called<R, Tx>(
   } catch (error) {
     return refused(error)
   }
+}
+
+/** The body as it is compared, or why it cannot be; at once where its bytes are here and plain. */
+function readBody<Tx>(route: HttpRoute<Tx>, facts: RequestFacts): Eventually<ReadableBody> {
+  return andThen(facts.body(), (body) => decodedBody(route, facts, body))
+}
+
+type ReadableBody = { readonly body: FingerprintBody } | HttpResponse
+
+function decodedBody<Tx>(route: HttpRoute<Tx>, facts: RequestFacts, body: RequestBody): Eventually<ReadableBody> {
+  if (body.kind === 'not-captured')
+    throw new BodyNotCaptured(
+      `The body of ${facts.method} ${facts.route} was read before its bytes were captured; a parsed body is never fingerprinted. ${body.fix}`,
+    )
+  if (body.kind !== 'bytes') return noBytes(route, body)
+  return andThen(readRequestBody(body.bytes, facts.headers, route.engine.parts.limits.bodyBytesMax), (read) =>
+    read.ok ? read : unreadable(route, read.reason),
+  )
 }
 
 /** Runs the handler without a record; the schema counts here too, as the handler is written for it. */

@@ -101,17 +101,17 @@ function describeOperation(operation: Json, definition: OperationDefinition): Js
   )
   return {
     ...operation,
-    parameters: [...own, keyParameter(definition)],
+    parameters: [...own, keyParameter(definition, route?.keyField)],
     responses: describeResponses((operation['responses'] ?? {}) as Json, route?.problemBase ?? defaultProblemBase, definition),
     'x-idempotency': operationSpecification(definition),
   }
 }
 
-function keyParameter({ phase }: OperationDefinition): Json {
+function keyParameter({ phase, payloadKey }: OperationDefinition, keyField: string | undefined): Json {
   return {
     name: 'Idempotency-Key',
     in: 'header',
-    required: phase === 'enforce',
+    required: phase === 'enforce' && !payloadKey && keyField === undefined,
     description: 'One new key for each intent, the same key on each retry of it.',
     schema: { type: 'string', minLength: 1 },
   }
@@ -171,10 +171,10 @@ function problemsByStatus(definition: OperationDefinition): ReadonlyMap<string, 
   return byStatus
 }
 
-function possible(name: ProblemName, { phase, input }: OperationDefinition): boolean {
+function possible(name: ProblemName, { phase, input, payloadKey }: OperationDefinition): boolean {
   switch (name) {
     case 'key-missing':
-      return phase === 'enforce'
+      return phase === 'enforce' && !payloadKey
     case 'input-invalid':
       return input !== undefined
     // For routes whose key is in a signed message, which have no Idempotency-Key.

@@ -17,6 +17,8 @@ export type HttpOutcome =
 export interface HttpOptions {
   /** `lenient` (default) takes `abc` and `"abc"` for the same key; `strict` takes only the quoted form of the draft. */
   readonly keySyntax?: 'lenient' | 'strict'
+  /** Where in a JSON body the key may be, as a JSON pointer such as `/idempotency_key`. The header is read too; both must agree. */
+  readonly keyField?: string
   /** Methods that are protected where the route answers several. Default: all but GET, HEAD, OPTIONS and TRACE, which never are. */
   readonly methods?: readonly string[]
   /** Request headers that are part of the payload, such as an API version: another value is another request. */
@@ -42,6 +44,7 @@ export class HttpRoute<Tx> {
   readonly definition: OperationDefinition
   readonly engine: Engine<Tx>
   readonly keyOptions: IdempotencyKeyOptions
+  readonly keyField: string | undefined
   readonly methods: readonly string[] | undefined
   readonly fingerprintHeaders: readonly string[]
   readonly storedHeaderNames: ReadonlySet<string>
@@ -60,6 +63,7 @@ export class HttpRoute<Tx> {
     this.fingerprintHeaders = (options.fingerprintHeaders ?? []).map((name) => name.toLowerCase())
     this.storedHeaderNames = storedHeaderNames(options.replayHeaders)
     this.outcomes = options.outcomes ?? {}
+    this.keyField = options.keyField
     this.problemBase = options.problemBase ?? defaultProblemBase
     this.resolution = options.resolution
     this.#protected = this.methods === undefined ? undefined : new Set(this.methods)
@@ -99,6 +103,11 @@ export class HttpRoute<Tx> {
     if (!/^https?:\/\/.+\/$/.test(this.problemBase)) {
       throw new ConfigurationError(
         `Route of "${name}": problemBase is ${JSON.stringify(this.problemBase)}; it must be an absolute URL that ends with a slash.`,
+      )
+    }
+    if (this.keyField !== undefined && !/^(\/([^/~]|~[01])+)+$/.test(this.keyField)) {
+      throw new ConfigurationError(
+        `Route of "${name}": keyField is ${JSON.stringify(this.keyField)}; it must be a JSON pointer to a member of the body, such as "/idempotency_key".`,
       )
     }
     for (const [status, outcome] of Object.entries(this.outcomes)) {

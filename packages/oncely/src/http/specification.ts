@@ -37,7 +37,7 @@ export interface Specification {
 export interface OperationSpecification {
   readonly name: string
   readonly bind: Bind
-  readonly key: 'required' | 'optional' | 'observed'
+  readonly key: 'required' | 'optional' | 'observed' | 'the payload within the retention, where none is sent'
   readonly keyspace: 'key' | 'operation'
   readonly policy: string
   /** From completion; floors. */
@@ -56,6 +56,8 @@ export interface OperationSpecification {
 export interface RouteSpecification {
   readonly methods: readonly string[] | 'all but safe'
   readonly key_syntax: 'lenient' | 'strict'
+  /** A JSON pointer into the body, where the key may be instead of in its header; empty for none. */
+  readonly key_field: string
   readonly fingerprint_headers: readonly string[]
   readonly replay_headers: readonly string[]
   /** Statuses whose meaning differs from the default: below 500 complete, else failed. */
@@ -106,6 +108,7 @@ export function specification(published: Published, options: { readonly problemB
   }
 }
 
+const payloadWord = 'the payload within the retention, where none is sent'
 const keyWords: Readonly<Record<Phase, OperationSpecification['key']>> = { enforce: 'required', optional: 'optional', observe: 'observed' }
 
 /** One operation of the document. */
@@ -114,7 +117,7 @@ export function operationSpecification(definition: OperationDefinition): Operati
   return {
     name: definition.name,
     bind: definition.bind,
-    key: keyWords[definition.phase],
+    key: definition.payloadKey && definition.phase !== 'observe' ? payloadWord : keyWords[definition.phase],
     keyspace: definition.keyspace,
     policy: policy.name,
     retention_seconds: policy.retentionMs / 1_000,
@@ -134,6 +137,7 @@ function routeSpecification(route: HttpRoute<unknown>): RouteSpecification {
   return {
     methods: route.methods ?? 'all but safe',
     key_syntax: route.keyOptions.syntax,
+    key_field: route.keyField ?? '',
     fingerprint_headers: route.fingerprintHeaders,
     replay_headers: [...route.storedHeaderNames],
     outcomes: { ...Object.fromEntries(turnedAway.map((status) => [status, 'failed' as const])), ...route.outcomes },

@@ -6,12 +6,14 @@ import { guardCases } from './http/guard-cases.ts'
 import { guardFailureCases } from './http/guard-failure-cases.ts'
 import { HttpWorld } from './http/http-world.ts'
 import { keyCases } from './http/key-cases.ts'
+import { keySourceCases } from './http/key-source-cases.ts'
 import { leaseOperatorCases, operatorCases } from './http/operator-cases.ts'
 import { outcomeCases } from './http/outcome-cases.ts'
 import { peerCases } from './http/peer-cases.ts'
 import { leaseRecordCases, recordCases } from './http/record-cases.ts'
 import { replayCases } from './http/replay-cases.ts'
 import { scopeCases } from './http/scope-cases.ts'
+import { settledCases } from './http/settled-cases.ts'
 import type { HttpStoreHarness, HttpSuiteOptions } from './http-harness.ts'
 import { declareCases } from './runner.ts'
 
@@ -37,8 +39,9 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     ...recordCases,
     ...operatorCases,
     ...budgetCases,
+    ...keySourceCases,
     ...(options.bind === 'lease'
-      ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases }
+      ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases, ...settledCases }
       : transactionFailureCases),
   }
   declareCases(options.test, options.skip ?? {}, cases, async (body) => {

@@ -2,13 +2,14 @@ import type { AddressInfo } from 'node:net'
 import express, { type Express, type NextFunction, type Request, type Response } from 'express'
 import { type CallerOptions, capture, guard, handle, wellKnown } from '../../src/adapter/express/index.ts'
 import type { SuiteApplication, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
+import { capturing } from './suite-server.ts'
 
 type Method = 'all' | 'post'
 
 /** The suite's routes as an Express application, with a JSON parser in front of them or without any. */
 export async function serveExpress({ oncely, routes }: SuiteApplication, parses: boolean, framework = express): Promise<SuiteServer> {
   const app = framework()
-  app.use(capture())
+  app.use(capture(capturing(routes)))
   app.use(wellKnown(oncely))
   if (parses) app.use(framework.json({ strict: false }))
   for (const route of routes) {

@@ -2,12 +2,12 @@ import type { AddressInfo } from 'node:net'
 import fastify, { type FastifyReply, type FastifyRequest, type preHandlerHookHandler } from 'fastify'
 import { capture, guard, handle, wellKnown } from '../../src/adapter/fastify/index.ts'
 import type { SuiteApplication, SuiteMiddleware, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
-import { optionsOf } from './suite-server.ts'
+import { capturing, optionsOf } from './suite-server.ts'
 
 /** The suite's routes as a Fastify application, with its JSON parser or with none that reads. */
 export async function serveFastify({ oncely, routes }: SuiteApplication, parses: boolean): Promise<SuiteServer> {
   const app = fastify()
-  app.addHook('onRequest', capture())
+  app.addHook('onRequest', capture(capturing(routes)))
   app.addHook('onRequest', wellKnown(oncely))
   if (!parses) app.removeAllContentTypeParsers()
   app.addContentTypeParser('*', (_request, _payload, done) => done(null))

@@ -4,12 +4,12 @@ import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response'
 import { type Context, Hono } from 'hono'
 import { capture, handle, wellKnown } from '../../src/adapter/hono/index.ts'
 import type { SuiteApplication, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
-import { listening, optionsOf, passes } from './suite-server.ts'
+import { capturing, listening, optionsOf, passes } from './suite-server.ts'
 
 /** The suite's routes as a Hono application, with middleware that reads bodies in front of them or without any. */
 export async function serveHono({ oncely, routes }: SuiteApplication, reads: boolean): Promise<SuiteServer> {
   const app = new Hono<{ Bindings: HttpBindings }>()
-  if (reads) app.use(capture())
+  if (reads) app.use(capture(capturing(routes)))
   app.use(wellKnown(oncely))
   if (reads) {
     app.use(async (c, next) => {

@@ -3,13 +3,13 @@ import { text } from 'node:stream/consumers'
 import Koa, { type Context, type Middleware } from 'koa'
 import { capture, guard, handle, wellKnown } from '../../src/adapter/koa/index.ts'
 import type { SuiteApplication, SuiteMiddleware, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
-import { listening, optionsOf, routeFor } from './suite-server.ts'
+import { capturing, listening, optionsOf, routeFor } from './suite-server.ts'
 
 /** The suite's routes as a Koa application, with a JSON parser in front of them or without any. */
 export function serveKoa({ oncely, routes }: SuiteApplication, parses: boolean): Promise<SuiteServer> {
   const app = new Koa()
   app.silent = true
-  app.use(capture())
+  app.use(capture(capturing(routes)))
   app.use(wellKnown(oncely))
   if (parses) app.use(parseJson)
   const entries = routes.map((route) => ({ route, layers: layersOf(route) }))

@@ -17,7 +17,7 @@ import { ExpressAdapter, type NestExpressApplication } from '@nestjs/platform-ex
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { capture, guard, handle, type NestRequest, type NestResponse, wellKnown } from '../../src/adapter/nest/index.ts'
 import type { SuiteApplication, SuiteMiddleware, SuiteRoute, SuiteServer } from '../../src/testing/http-harness.ts'
-import { optionsOf, passes, routeFor } from './suite-server.ts'
+import { capturing, optionsOf, passes, routeFor } from './suite-server.ts'
 
 export type Platform = 'express' | 'fastify'
 type Method = (request: NestRequest, response: NestResponse) => unknown
@@ -36,7 +36,7 @@ export async function serveNest({ oncely, routes }: SuiteApplication, platform: 
     void passes(entry.route, { incoming, outgoing }).then((passed) => passed && next())
   }
   const app = await nestApplication(controllers, platform, parses)
-  app.use(capture())
+  app.use(capture(capturing(routes)))
   if (parses && platform === 'express') (app as NestExpressApplication).useBodyParser('json', { strict: false })
   app.use(wellKnown(oncely))
   app.use(front)

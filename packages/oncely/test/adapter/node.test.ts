@@ -3,7 +3,7 @@ import { capture, type NodeMiddleware } from 'oncely/adapter/node'
 import { httpSuite } from 'oncely/testing'
 import { describe, test } from 'vitest'
 import { serveNode } from './node-application.ts'
-import { parserSkips } from './suite-server.ts'
+import { capturing, parserSkips } from './suite-server.ts'
 import { openMemory, openSqlite } from './suite-stores.ts'
 
 describe('node with leases', () => {
@@ -16,7 +16,7 @@ describe('node with transactions, behind a JSON parser', () => {
     test,
     bind: 'transaction',
     open: openSqlite,
-    serve: (application) => serveNode(application, capture(), parser),
+    serve: (application) => serveNode(application, capture(capturing(application.routes)), parser),
     skip: parserSkips,
   })
 })

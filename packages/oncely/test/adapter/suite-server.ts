@@ -47,6 +47,12 @@ export function routeFor<Entry extends { readonly route: SuiteRoute }>(
   })
 }
 
+/** How the bytes are captured: a key that is not in the header is known only when the body is. */
+export function capturing(routes: readonly SuiteRoute[]): { readonly requests: 'all' | 'keyed' } {
+  const all = routes.some(({ options, operation }) => options.keyField !== undefined || operation.definition.payloadKey)
+  return { requests: all ? 'all' : 'keyed' }
+}
+
 /** Node's own messages of a request. */
 export interface NodePair {
   readonly incoming: IncomingMessage

@@ -94,6 +94,7 @@ describe('an operation', () => {
       policy: policyPresets.standard,
       phase: 'enforce',
       keyspace: 'key',
+      payloadKey: false,
       begin: 'at-claim',
       rerunnable: false,
       retryTransaction: 3,

@@ -16,6 +16,7 @@ test('the published document equals the running configuration', () => {
   oncely.operation('maybe', { policy: 'financial', bind: 'lease', phase: 'optional' })
   const route = new HttpRoute(pay, {
     keySyntax: 'strict',
+    keyField: '/meta/key',
     methods: ['post'],
     fingerprintHeaders: ['API-Version'],
     replayHeaders: ['X-State'],
@@ -53,6 +54,7 @@ test('the published document equals the running configuration', () => {
     {
       methods: ['POST'],
       key_syntax: 'strict',
+      key_field: '/meta/key',
       fingerprint_headers: ['api-version'],
       replay_headers: [...route.storedHeaderNames],
       outcomes: { 401: 'failed', 403: 'failed', 408: 'failed', 409: 'not-applied', 425: 'failed', 429: 'complete' },
@@ -79,6 +81,8 @@ test('a route that would not do what it says is refused', () => {
     [{ methods: ['GET'] }, /methods names GET/],
     [{ problemBase: 'https://a.example/p' }, /ends with a slash/],
     [{ problemBase: '/p/' }, /absolute URL/],
+    [{ keyField: 'key' }, /keyField is "key"/],
+    [{ keyField: '/' }, /keyField is "\/"/],
     [{ outcomes: { 600: 'complete' } }, /outcomes has 600/],
     [{ outcomes: { 200: 'perhaps' } }, /outcomes has 200: "perhaps"/],
     [{ replayHeaders: ['Set-Cookie'] }, /never stored/],

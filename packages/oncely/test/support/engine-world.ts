@@ -16,7 +16,7 @@ import { ManualClock } from '../../src/testing/manual-clock.ts'
 import { faultStore } from './fault-store.ts'
 
 /** A call of one caller with one key and one payload. */
-export const oneCall: FunctionCall<unknown> = { principal: 'acme', key: 'k1', input: { amount: 5 } }
+export const oneCall = { principal: 'acme', key: 'k1', input: { amount: 5 } as unknown } satisfies FunctionCall<unknown>
 
 /** Processes over one store and one clock, which moves only when the test says so; pauses take their shortest length by default. */
 export function engineWorld(options: { readonly store?: (clock: ManualClock) => Store; readonly fraction?: number } = {}) {

@@ -8,6 +8,8 @@ const begun = 'a gateway has begun before the service sees a byte, so nothing is
 const service = 'what the service does to its own response object is not seen on the wire'
 const observe = 'a gateway protects or is optional; the phase observe is of the library'
 
+const headerOnly = 'a gateway streams what carries no key, so it looks for one in the header only'
+
 const skip: Skips = {
   'R64: observe changes no answer and tells what it would have done': observe,
   'R64: observe leaves a guarded response alone': observe,
@@ -25,6 +27,9 @@ const skip: Skips = {
   'R28: a response that its handler destroys leaves doubt at once':
     'the client of a gateway is told: an answer that breaks off is 502 and uncertain, not a connection that breaks off too',
   'R46: a store that survives less than the policy needs is refused, and nothing runs': 'a gateway does not even listen; tried below',
+  'R63: a key in a declared field of the body counts as one in the header does': headerOnly,
+  'R63: a field that holds no key is refused as a header would be, and a key in both places must be one': headerOnly,
+  'R63: where the payload stands in for a key, an identical one within the window is a duplicate': headerOnly,
   'R56: a key that is forgotten is new again, and its trail says why':
     'whoever forgets is another process, and the nearest tier of the gateway may answer for up to a minute more',
 }

@@ -24,14 +24,17 @@ const actorField = 'x-suite-actor'
 
 /** Serves the suite's routes by a service that knows nothing of keys, behind a gateway. */
 export async function serveGateway({ routes }: SuiteApplication): Promise<SuiteServer> {
-  const { store, limits, namespace, secrets, events } = (routes[0] as SuiteRoute).operation.engine.parts
+  const { store, limits, namespace, secrets, events, budget } = (routes[0] as SuiteRoute).operation.engine.parts
   const claims: OncelyEvent[] = []
   const tellClaims = (): void => {
     for (const claim of claims.splice(0)) events?.(claim)
   }
   // The suite takes a claim for an attempt whose handler runs; behind a gateway it does when the service has the request.
   const heard = (event: OncelyEvent): unknown => (event.type === 'claimed' ? claims.push(event) : events?.(event))
-  const oncely = gatewayInstance({ namespace, store, limits, secrets, events: heard })
+  const oncely = gatewayInstance({
+    ...{ namespace, store, limits, secrets, events: heard },
+    ...(budget === undefined ? {} : { budget: { ...budget.limits, window: budget.limits.windowMs } }),
+  })
   const serve = serveRoutes(routes)
   const service = await listening((request, response) => {
     tellClaims()

@@ -6,7 +6,7 @@ import { captureBody } from '../../http/index.ts'
 export interface CaptureOptions {
   /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
   readonly bodyBytesMax?: number
-  /** `all` for routes whose key is in the message (webhooks); default: those with an `Idempotency-Key`. */
+  /** `all` for routes whose key is in the message (webhooks) or the body; default: those with an `Idempotency-Key`. */
   readonly requests?: 'keyed' | 'all'
 }
 

@@ -6,6 +6,8 @@ import { captureBody } from '../../http/index.ts'
 export interface CaptureOptions {
   /** Largest body that is kept for the fingerprint; not below the instance's `limits.bodyBytesMax`. Default 1 MiB. */
   readonly bodyBytesMax?: number
+  /** `all` for routes whose key is in the message or the body; default: those with an `Idempotency-Key`. */
+  readonly requests?: 'keyed' | 'all'
 }
 
 /**
@@ -17,8 +19,9 @@ export interface CaptureOptions {
  */
 export function capture(options: CaptureOptions = {}): (request: IncomingMessage, response: ServerResponse, next: () => void) => void {
   const bytesMax = checkBound('capture.bodyBytesMax', options.bodyBytesMax, limitBounds.bodyBytesMax)
+  const all = options.requests === 'all'
   return (request, _response, next) => {
-    captureBody(request, bytesMax)
+    captureBody(request, bytesMax, all)
     next()
   }
 }
