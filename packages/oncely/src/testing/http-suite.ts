@@ -4,7 +4,7 @@ import { failureCases, leaseFailureCases, transactionFailureCases } from './http
 import { fingerprintCases } from './http/fingerprint-cases.ts'
 import { guardCases } from './http/guard-cases.ts'
 import { guardFailureCases } from './http/guard-failure-cases.ts'
-import { HttpWorld } from './http/http-world.ts'
+import { type HttpCases, HttpWorld } from './http/http-world.ts'
 import { keyCases } from './http/key-cases.ts'
 import { keySourceCases } from './http/key-source-cases.ts'
 import { leaseOperatorCases, operatorCases } from './http/operator-cases.ts'
@@ -27,24 +27,7 @@ import { declareCases } from './runner.ts'
  * httpSuite({ test, bind: 'lease', open: openMemoryStore, serve: async ({ oncely, routes }) => listen(expressApp(oncely, routes)) })
  */
 export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
-  const cases = {
-    ...keyCases,
-    ...replayCases,
-    ...conflictCases,
-    ...scopeCases,
-    ...fingerprintCases,
-    ...outcomeCases,
-    ...failureCases,
-    ...peerCases,
-    ...recordCases,
-    ...operatorCases,
-    ...budgetCases,
-    ...keySourceCases,
-    ...(options.bind === 'lease'
-      ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases, ...settledCases }
-      : transactionFailureCases),
-  }
-  declareCases(options.test, options.skip ?? {}, cases, async (body) => {
+  declareCases(options.test, options.skip ?? {}, httpCases(options.bind), async (body) => {
     const harness = (await options.open()) as HttpStoreHarness<unknown>
     const world = new HttpWorld(options, harness)
     try {
@@ -57,4 +40,25 @@ export function httpSuite<Tx>(options: HttpSuiteOptions<Tx>): void {
     await world.close()
     await harness.close('passed')
   })
+}
+
+/** The cases that hold for a bind, by their names. */
+export function httpCases(bind: 'lease' | 'transaction'): HttpCases {
+  return {
+    ...keyCases,
+    ...replayCases,
+    ...conflictCases,
+    ...scopeCases,
+    ...fingerprintCases,
+    ...outcomeCases,
+    ...failureCases,
+    ...peerCases,
+    ...recordCases,
+    ...operatorCases,
+    ...budgetCases,
+    ...keySourceCases,
+    ...(bind === 'lease'
+      ? { ...leaseFailureCases, ...leaseOperatorCases, ...leaseRecordCases, ...guardCases, ...guardFailureCases, ...settledCases }
+      : transactionFailureCases),
+  }
 }
