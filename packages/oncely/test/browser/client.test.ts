@@ -152,6 +152,33 @@ describe('a page of another origin', () => {
     expect(new Set(charges).size).toBe(2)
   })
 
+  test.each(['xhr', 'fetch'] as const)(
+    'that pays by axios on its %s adapter, twice at once, charges once and reads what was replayed (R57, R60, R61)',
+    async (adapter) => {
+      const payByAxios = (): Promise<Seen> =>
+        page.evaluate(([url, ...rest]) => (globalThis as unknown as Tested).tested.payWithAxios(url, ...rest), [
+          `${urlOf(api)}/payments`,
+          adapter,
+          `cart axios ${adapter}`,
+        ] as const)
+      const first = payByAxios()
+      await until(() => charges.length === 1)
+      const second = payByAxios()
+      // The duplicate learns that the first still runs, and comes again after Retry-After.
+      await until(() => posts === 2)
+      finish()
+      const seen = await Promise.all([first, second])
+      expect(seen.map(({ status, body }) => [status, body])).toEqual(Array(2).fill([201, '{"charge":1}']))
+      expect(seen.map(({ idempotency }) => [idempotency.key, idempotency.replayed])).toEqual([
+        [charges[0], false],
+        [charges[0], true],
+      ])
+      expect(seen[1]?.headers).toEqual({ 'idempotent-replayed': 'true', 'idempotency-status': 'replayed', 'x-hidden': null })
+      expect(seen[1]?.idempotency.attempts).toBeGreaterThan(1)
+      expect(charges.length).toBe(1)
+    },
+  )
+
   test('gets one key from IndexedDB for an intent that is started several times at once (R57)', async () => {
     const keys = await page.evaluate(() => (globalThis as unknown as Tested).tested.race())
     expect(new Set(keys.slice(0, 5)).size).toBe(1)

@@ -1,5 +1,7 @@
 // What the tested page runs; bundled by the test.
 
+import axios, { type AxiosAdapter } from 'axios'
+import { idempotentAxios } from '../../src/client/axios/index.ts'
 import { type Idempotency, idempotentFetch, localStorageKeys } from '../../src/client/index.ts'
 import { indexedDatabaseKeys } from '../../src/client/indexed-db/index.ts'
 
@@ -26,6 +28,21 @@ async function pay(url: string, store: keyof typeof stores, intent: string): Pro
   }
 }
 
+/** The same with axios, on one of its own adapters for browsers. */
+async function payWithAxios(url: string, adapter: 'xhr' | 'fetch', intent: string): Promise<Seen> {
+  const wrapped: AxiosAdapter = idempotentAxios(axios.getAdapter(adapter), { keys: localStorageKeys() })
+  const client = axios.create({ adapter: wrapped, transformResponse: (body: string) => body })
+  const config = { intent, headers: { 'content-type': 'application/json' } }
+  const response = await client.post<string>(url, '{"cents":1250}', config)
+  const exposed = ['idempotent-replayed', 'idempotency-status', 'x-hidden']
+  return {
+    status: response.status,
+    body: response.data,
+    headers: Object.fromEntries(exposed.map((name) => [name, (response.headers[name] as string | undefined) ?? null])),
+    idempotency: (response as unknown as { idempotency: Idempotency }).idempotency,
+  }
+}
+
 /** The keys that two stores of one database answer when an intent is started in both at once, and after it was forgotten. */
 async function race(): Promise<string[]> {
   const start = (key: string) => indexedDatabaseKeys().obtain('race', { key, madeAtMs: 1 })
@@ -38,5 +55,5 @@ async function race(): Promise<string[]> {
   return kept.map(({ key }) => key)
 }
 
-export const tested = { pay, race }
+export const tested = { pay, payWithAxios, race }
 Object.assign(globalThis, { tested })
