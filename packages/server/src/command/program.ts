@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander'
 import { isOncelyError } from 'oncely'
+import { apiKeyCommand } from './api-key-command.ts'
 import { type ExitCode, exitCodeOf, exitCodes, type Surroundings } from './console.ts'
 import { gatewayCommand } from './gateway-command.ts'
 import { eraseCommand, holdCommand } from './lifecycle-command.ts'
@@ -26,6 +27,7 @@ export async function runCommand(options: readonly string[], surroundings: Surro
     sweepCommand,
     doctorCommand,
     schemaCommand,
+    apiKeyCommand,
   ]) {
     program.addCommand(make(surroundings, end))
   }

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { ConfigurationError, type PolicyName, type PolicyOptions } from 'oncely'
 import { parse } from 'yaml'
 import { z } from 'zod'
+import type { CredentialFlags } from '../identity/credential-file.ts'
 
 interface Protection {
   readonly operation?: string | undefined
@@ -13,7 +14,7 @@ interface Protection {
 }
 
 /** What a configuration file of the gateway says; the names are those of the command's options. */
-export interface GatewayConfig extends Protection {
+export interface GatewayConfig extends Protection, CredentialFlags {
   readonly $schema?: string | undefined
   readonly upstream?: string | undefined
   readonly principal?: string | undefined
@@ -72,6 +73,19 @@ const protection = {
   notApplied: z.array(z.int().min(200).max(599)).optional().describe('statuses with which the service says that nothing happened'),
 }
 
+/** Options that name credentials, as a configuration file has them. */
+const credentials = {
+  jwks: z.string().min(1).optional().describe("the token issuer's key set: an https URL or a file"),
+  jwtIssuer: z.string().min(1).optional().describe('iss of every token'),
+  jwtAudience: z.string().min(1).optional().describe('aud that every token must have'),
+  jwtAlgorithms: z.array(z.string()).min(1).optional().describe('signatures that are believed; default RS256 and ES256'),
+  jwtClockToleranceMs: z.int().min(0).max(60_000).optional(),
+  apiKeys: z.string().min(1).optional().describe('a file with the list of {principal, sha256}'),
+  tlsCert: z.string().min(1).optional().describe('PEM file of the certificate chain; with tlsKey the listener speaks TLS'),
+  tlsKey: z.string().min(1).optional(),
+  tlsClientCa: z.string().min(1).optional().describe('PEM file of the CAs whose clients are let in; then each must show a certificate'),
+}
+
 const milliseconds = z.int().min(1).max(3_600_000)
 
 const gatewayConfig: z.ZodType<GatewayConfig> = z.strictObject({
@@ -82,14 +96,15 @@ const gatewayConfig: z.ZodType<GatewayConfig> = z.strictObject({
     .describe('the service behind the gateway'),
   principal: z
     .string()
-    .regex(/^(anonymous|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/)
+    .regex(/^(anonymous|mtls|jwt(:.+)?|api-key(:[!#$%&'*+.^_`|~0-9A-Za-z-]+)?|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/)
     .optional()
-    .describe('who a key belongs to: header:NAME or anonymous'),
+    .describe('who a key belongs to: header:NAME, jwt, jwt:CLAIM, api-key, api-key:HEADER, mtls or anonymous'),
   actor: z
     .string()
-    .regex(/^header:[!#$%&'*+.^_`|~0-9A-Za-z-]+$/)
+    .regex(/^(jwt:.+|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)$/)
     .optional()
-    .describe('who acts for the principal: header:NAME'),
+    .describe('who acts for the principal: header:NAME, or jwt:CLAIM of the same token'),
+  ...credentials,
   store: z.string().min(1).optional().describe('sqlite:FILE or postgres://USER@HOST:PORT/DATABASE'),
   migrate: z.boolean().optional().describe('bring the schema of a PostgreSQL store up to date at the start'),
   namespace: z.string().min(1).max(128).optional(),

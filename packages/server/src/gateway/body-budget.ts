@@ -8,16 +8,27 @@ export class BodyBudgetSpent extends Error {
 
 /** Bounds the bodies that are held at once: one is small, and many callers are many bodies. */
 export class BodyBudget {
-  readonly #bytesMax: number
-  readonly #bodyBytesMax: number
+  #bytesMax: number
+  #bodyBytesMax: number
   #held = 0
 
   /** @throws ConfigurationError where not even one body would fit. */
   constructor(bytesMax: number, bodyBytesMax: number) {
+    this.#bytesMax = BodyBudget.checked(bytesMax, bodyBytesMax)
+    this.#bodyBytesMax = bodyBytesMax
+  }
+
+  /** @throws ConfigurationError where not even one body would fit. */
+  static checked(bytesMax: number, bodyBytesMax: number): number {
     if (!Number.isSafeInteger(bytesMax) || bytesMax < bodyBytesMax)
       throw new ConfigurationError(
         `heldBytesMax is ${String(bytesMax)}; it must be a whole number of at least bodyBytesMax (${bodyBytesMax}), or that body never fits.`,
       )
+    return bytesMax
+  }
+
+  /** Sets other bounds; what is held stays held. */
+  change(bytesMax: number, bodyBytesMax: number): void {
     this.#bytesMax = bytesMax
     this.#bodyBytesMax = bodyBytesMax
   }

@@ -4,6 +4,7 @@ import { type HttpResponse, type ReplyHeaders, reply } from 'oncely/http'
 export type GatewayProblemName =
   | 'request-refused'
   | 'principal-missing'
+  | 'key-set-unavailable'
   | 'loop-detected'
   | 'upgrade-unsupported'
   | 'upstream-unreachable'
@@ -33,7 +34,13 @@ const kinds: Readonly<Record<GatewayProblemName, Kind>> = {
     ...correct,
     status: 401,
     title: 'The caller is not known',
-    detail: 'A request with an Idempotency-Key needs the header that names its caller, exactly once. Nothing was forwarded.',
+    detail: 'A request with an Idempotency-Key needs the credential that proves its caller, exactly once. Nothing was forwarded.',
+  },
+  'key-set-unavailable': {
+    ...again,
+    status: 503,
+    title: 'The caller cannot be verified at the moment',
+    detail: 'The keys of the token issuer cannot be read. Nothing was forwarded. Repeat the request with the same key.',
   },
   'loop-detected': { ...correct, status: 508, title: 'The request goes in a circle', detail: 'It passed this gateway before.' },
   'upgrade-unsupported': { ...correct, status: 501, title: 'The upgrade is not supported', detail: 'Only WebSocket passes the gateway.' },

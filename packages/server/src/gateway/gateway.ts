@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { ConfigurationError, isOncelyError, type Oncely } from 'oncely'
+import { ConfigurationError, Draining, isOncelyError, type Oncely } from 'oncely'
 import {
   type Answer,
   executeRequest,
@@ -14,27 +14,33 @@ import {
   specificationPath,
   targetFacts,
 } from 'oncely/http'
+import type { Caller, CredentialOptions } from '../identity/caller.ts'
+import { KeySetUnavailable } from '../identity/json-web-token.ts'
+import type { TlsOptions } from '../identity/tls.ts'
 import { BodyBudget, BodyBudgetSpent } from './body-budget.ts'
 import { strippedEndToEnd } from './forwarded-header.ts'
 import { gatewayProblem } from './gateway-problem.ts'
-import { type GatewayProtection, type GatewayRoute, protectedRoute } from './gateway-protection.ts'
+import type { GatewayProtection, GatewayRoute } from './gateway-protection.ts'
+import { GatewaySetup } from './gateway-setup.ts'
 import { type Forwarded, keyedWork } from './keyed-work.ts'
 import { passThrough } from './pass-through.ts'
-import { actorSource, type HeaderSource, type PrincipalSource, principalHeader, principalSource } from './principal.ts'
-import { RouteTable } from './route-table.ts'
-import { Upstream } from './upstream.ts'
 import { passWebSocket, refuseUpgrade } from './web-socket.ts'
 
 /** What a gateway is made of. */
-export interface GatewayOptions extends GatewayProtection {
+export interface GatewayOptions extends GatewayProtection, CredentialOptions {
   /** The instance that keeps the records; its store's life is the caller's. */
   readonly oncely: Oncely<never>
   /** Origin of the service behind the gateway. */
   readonly upstream: string
-  /** Who a key belongs to: `header:NAME` or `anonymous`. There is no default. */
+  /**
+   * Who a key belongs to: `header:NAME`, `jwt` or `jwt:CLAIM` (with `jwt`), `api-key` or `api-key:HEADER` (with `apiKeys`), `mtls`
+   * (with `tls.clientCa`) or `anonymous`. There is no default.
+   */
   readonly principal: string
-  /** Who acts for the principal: `header:NAME`. With `replayTo: 'actor'` nobody else gets the replay. */
+  /** Who acts for the principal: `header:NAME` or `jwt:CLAIM`. With `replayTo: 'actor'` nobody else gets the replay. */
   readonly actor?: string
+  /** Ends TLS here. Without it the gateway speaks plain HTTP. */
+  readonly tls?: TlsOptions
   /** Paths that are protected otherwise; the first that matches counts. */
   readonly routes?: readonly GatewayRoute[]
   readonly problemBase?: string
@@ -64,51 +70,29 @@ export interface GatewayOptions extends GatewayProtection {
  * process.once('SIGTERM', () => gateway.drain().then(close))
  */
 export class Gateway {
-  readonly #options: GatewayOptions
-  readonly #routes: RouteTable
-  readonly #problemBase: string
-  readonly #upstream: Upstream
-  readonly #principal: PrincipalSource
-  readonly #actor: HeaderSource | undefined
-  /** Fields that say who calls: a client must not have them removed. */
-  readonly #callerHeaders: readonly string[]
-  readonly #pseudonym: string
   readonly #budget: BodyBudget
-  readonly #server: Server
+  readonly #server: Server | TlsServer
   readonly #responses = new Set<ServerResponse>()
   readonly #sockets = new Set<Duplex>()
+  #setup: GatewaySetup
+  /** Replaced, and not idle yet. */
+  readonly #retiring = new Set<GatewaySetup>()
   #draining = false
 
   /** @throws ConfigurationError for what cannot work or is not safe. */
   constructor(options: GatewayOptions) {
-    this.#options = options
-    const { oncely, problemBase } = options
-    this.#principal = principalSource(options.principal)
-    this.#actor = options.actor === undefined ? undefined : actorSource(options.actor)
-    this.#callerHeaders = [options.principal, options.actor].flatMap((form) => (form === undefined ? [] : (principalHeader(form) ?? [])))
-    this.#routes = new RouteTable(
-      protectedRoute(oncely, problemBase, options),
-      (options.routes ?? []).map((route) => [route.path, protectedRoute(oncely, problemBase, { ...options, ...route })] as const),
-    )
-    this.#problemBase = this.#routes.rest.problemBase
-    this.#budget = new BodyBudget(options.heldBytesMax ?? 268_435_456, options.oncely.limits.bodyBytesMax)
-    this.#pseudonym = `oncely-${createHash('sha256').update(`${options.oncely.namespace}\n${options.upstream}`).digest('hex').slice(0, 12)}`
-    this.#upstream = new Upstream({
-      url: options.upstream,
-      pseudonym: this.#pseudonym,
-      connectTimeoutMs: milliseconds('connectTimeoutMs', options.connectTimeoutMs, 10_000),
-      headersTimeoutMs: milliseconds('headersTimeoutMs', options.headersTimeoutMs, 30_000),
-      bodyTimeoutMs: milliseconds('bodyTimeoutMs', options.bodyTimeoutMs, 30_000),
-      connectionsMax: whole('connectionsMax', options.connectionsMax, 256, 100_000),
-    })
-    const requestTimeout = milliseconds('requestTimeoutMs', options.requestTimeoutMs, 300_000)
-    const headersTimeout = Math.min(60_000, requestTimeout)
-    this.#server = createServer({ requestTimeout, headersTimeout, insecureHTTPParser: false }, (request, response) => {
+    this.#setup = new GatewaySetup(options)
+    this.#budget = new BodyBudget(options.heldBytesMax ?? heldBytesPreset, options.oncely.limits.bodyBytesMax)
+    const { tls, requestTimeoutMs: requestTimeout } = this.#setup
+    const timeouts = { requestTimeout, headersTimeout: Math.min(60_000, requestTimeout), insecureHTTPParser: false }
+    const listener = (request: IncomingMessage, response: ServerResponse): void => {
       this.#responses.add(response)
       response.once('close', () => this.#responses.delete(response))
       if (this.#draining) response.setHeader('connection', 'close')
-      void this.#answer(request, response).catch((error: unknown) => this.#fail(request, response, error))
-    })
+      const setup = this.#setup
+      void setup.hold(() => this.#answer(setup, request, response)).catch((error: unknown) => this.#fail(setup, request, response, error))
+    }
+    this.#server = tls === undefined ? createServer(timeouts, listener) : createTlsServer({ ...timeouts, ...tls }, listener)
     // Fields beyond a count would be dropped unseen; their size is bounded anyway.
     this.#server.maxHeadersCount = 0
     this.#server.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head))
@@ -116,7 +100,7 @@ export class Gateway {
 
   /** Opens the store and listens; answers the address. Port 0 takes a free one. */
   async listen(port: number, host?: string): Promise<AddressInfo> {
-    await this.#options.oncely.open()
+    await this.#setup.options.oncely.open()
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen(port, host, () => {
@@ -127,44 +111,82 @@ export class Gateway {
     return this.#server.address() as AddressInfo
   }
 
+  /**
+   * Puts another configuration in force, with an instance of its own over the same store. Requests that run keep theirs to their end. Where it
+   * throws, everything stays as it was.
+   *
+   * @throws ConfigurationError for what cannot work, is not safe, or needs another listener (TLS or not, client certificates or not).
+   * @throws StoreTooWeak, StoreUnavailable
+   */
+  async reload(options: GatewayOptions): Promise<void> {
+    const setup = new GatewaySetup(options)
+    try {
+      const before = this.#setup.tls
+      if ((before === undefined) !== (setup.tls === undefined) || before?.requestCert !== setup.tls?.requestCert)
+        throw new ConfigurationError('TLS, or client certificates, were turned on or off, which needs a restart.')
+      const heldBytesMax = BodyBudget.checked(options.heldBytesMax ?? heldBytesPreset, options.oncely.limits.bodyBytesMax)
+      await options.oncely.open()
+      if (this.#draining) throw new Draining()
+      this.#budget.change(heldBytesMax, options.oncely.limits.bodyBytesMax)
+      if (setup.tls !== undefined) (this.#server as TlsServer).setSecureContext(setup.tls)
+    } catch (error) {
+      await setup.retire()
+      throw error
+    }
+    const { requestTimeoutMs } = setup
+    this.#server.requestTimeout = requestTimeoutMs
+    this.#server.headersTimeout = Math.min(60_000, requestTimeoutMs)
+    const retiring = this.#setup
+    this.#setup = setup
+    this.#retiring.add(retiring)
+    void retiring
+      .retire()
+      .catch((error: unknown) => options.onError?.(error))
+      .finally(() => this.#retiring.delete(retiring))
+  }
+
   /** Takes nothing new, lets what runs finish within the drain time of the instance, then closes what is left. */
   async drain(): Promise<void> {
     this.#draining = true
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
     this.#server.closeIdleConnections()
     for (const response of this.#responses) if (!response.headersSent) response.setHeader('connection', 'close')
-    const { oncely } = this.#options
+    const { oncely } = this.#setup.options
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, oncely.limits.drainMs)
     })
-    await oncely.drain()
+    await Promise.all([oncely, ...[...this.#retiring].map(({ options }) => options.oncely)].map((instance) => instance.drain()))
     for (const socket of this.#sockets) socket.destroy()
     await Promise.race([closed, late])
     clearTimeout(timer)
     this.#server.closeAllConnections()
-    await this.#upstream.close()
+    await Promise.all([this.#setup, ...this.#retiring].map(({ upstream }) => upstream.close()))
   }
 
-  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const target = this.#checked(request)
+  async #answer(setup: GatewaySetup, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const target = this.#checked(setup, request)
     if (typeof target !== 'string') {
       response.setHeader('connection', 'close')
       return sendResponse(request, response, target)
     }
-    const { oncely, bodyTimeoutMs = 30_000 } = this.#options
+    const { problemBase, upstream, routes, callers, options } = setup
     if (this.#publishes(request, target)) {
-      const document = specification(oncely, { problemBase: this.#problemBase })
+      const document = specification(options.oncely, { problemBase })
       return sendResponse(request, response, reply(200, document, { 'cache-control': 'public, max-age=300' }))
     }
-    const { bodyBytesMax } = oncely.limits
+    const { bodyBytesMax } = options.oncely.limits
     const body: { bytes: Uint8Array; free?: () => void } = { bytes: new Uint8Array(0) }
+    let caller: Caller | undefined
     const facts = {
       method: request.method as string,
       ...targetFacts(target),
       headers: request.rawHeaders,
-      principal: () => this.#caller(request.rawHeaders),
-      actor: () => this.#actor?.(request.rawHeaders),
+      principal: async () => {
+        caller = await callers.callerOf(request)
+        return caller?.principal
+      },
+      actor: () => caller?.actor,
       body: async () => {
         body.free ??= this.#budget.reserve(request)
         const read = await requestBody(request, bodyBytesMax)
@@ -172,17 +194,15 @@ export class Gateway {
         return read
       },
     }
-    const upstream = this.#upstream
-    const route = this.#routes.find(facts.route)
-    const work = keyedWork(route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: bodyTimeoutMs })
+    const route = routes.find(facts.route)
+    const work = keyedWork(route, { upstream, request, response, target, body: () => body.bytes, clientTimeoutMs: setup.bodyTimeoutMs })
     let answer: Answer<Forwarded>
     try {
       answer = await executeRequest(route, facts, work)
     } finally {
       body.free?.()
     }
-    if (answer.kind === 'pass')
-      return passThrough({ upstream, problemBase: this.#problemBase, marks: answer.marks, target }, request, response)
+    if (answer.kind === 'pass') return passThrough({ upstream, problemBase, marks: answer.marks, target }, request, response)
     if (response.headersSent) {
       if (answer.kind === 'ran' && answer.value.kind === 'broken') response.destroy()
       else response.end()
@@ -193,26 +213,21 @@ export class Gateway {
     sendResponse(request, response, { ...given, headers: [...given.headers, ...answer.marks] })
   }
 
-  /** The principal; none where an actor is asked for and not told, or one actor would read the answers of another. */
-  #caller(headers: readonly string[]): ReturnType<PrincipalSource> {
-    return this.#actor !== undefined && this.#actor(headers) === undefined ? undefined : this.#principal(headers)
-  }
-
   #publishes({ method }: IncomingMessage, target: string): boolean {
     return (method === 'GET' || method === 'HEAD') && targetFacts(target).route === specificationPath
   }
 
   /** The target in origin form, or why the request goes no further. */
-  #checked(request: IncomingMessage): string | HttpResponse {
-    const refuse = (detail: string): HttpResponse => gatewayProblem(this.#problemBase, 'request-refused', detail)
+  #checked({ problemBase, callers, pseudonym }: GatewaySetup, request: IncomingMessage): string | HttpResponse {
+    const refuse = (detail: string): HttpResponse => gatewayProblem(problemBase, 'request-refused', detail)
     const { rawHeaders } = request
     let hosts = 0
     for (let at = 0; at < rawHeaders.length; at += 2) if ((rawHeaders[at] as string).toLowerCase() === 'host') hosts++
     if (hosts > 1) return refuse('The request has more than one Host field.')
-    const stripped = strippedEndToEnd(rawHeaders, this.#callerHeaders)
+    const stripped = strippedEndToEnd(rawHeaders, callers.headers)
     if (stripped !== undefined) return refuse('The Connection field names a field that is not of this connection.')
-    if (request.headers.via?.split(',').some((hop) => hop.trim().split(/\s+/)[1] === this.#pseudonym) === true)
-      return gatewayProblem(this.#problemBase, 'loop-detected')
+    if (request.headers.via?.split(',').some((hop) => hop.trim().split(/\s+/)[1] === pseudonym) === true)
+      return gatewayProblem(problemBase, 'loop-detected')
     const url = request.url as string
     if (url.startsWith('/')) return url
     if (/^https?:\/\//i.test(url) && URL.canParse(url)) {
@@ -223,56 +238,49 @@ export class Gateway {
   }
 
   #upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const target = this.#checked(request)
-    const refusal = typeof target !== 'string' ? target : this.#upgradeRefusal(request)
+    const setup = this.#setup
+    const target = this.#checked(setup, request)
+    const refusal = typeof target !== 'string' ? target : this.#upgradeRefusal(setup, request)
     if (refusal !== undefined) {
       refuseUpgrade(socket, refusal)
       return
     }
     this.#sockets.add(socket)
     socket.once('close', () => this.#sockets.delete(socket))
-    const { connectTimeoutMs = 10_000 } = this.#options
-    const problemBase = this.#problemBase
-    passWebSocket({ upstream: this.#upstream, problemBase, connectTimeoutMs }, request, socket, head, target as string)
+    const { upstream, problemBase, connectTimeoutMs } = setup
+    passWebSocket({ upstream, problemBase, connectTimeoutMs }, request, socket, head, target as string)
   }
 
-  #upgradeRefusal({ method, headers }: IncomingMessage): HttpResponse | undefined {
-    const problemBase = this.#problemBase
+  #upgradeRefusal({ problemBase }: GatewaySetup, { method, headers }: IncomingMessage): HttpResponse | undefined {
     if (this.#draining) return gatewayProblem(problemBase, 'draining')
     if (method === 'GET' && headers.upgrade?.toLowerCase() === 'websocket') return undefined
     return gatewayProblem(problemBase, 'upgrade-unsupported')
   }
 
-  #fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #fail(setup: GatewaySetup, request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (response.headersSent || response.destroyed) {
       response.destroy()
       return
     }
     // A body that is not read must not be taken for the next request.
     if (error instanceof BodyBudgetSpent) response.setHeader('connection', 'close')
-    sendResponse(request, response, this.#problemOf(error))
+    sendResponse(request, response, this.#problemOf(setup, error))
   }
 
-  #problemOf(error: unknown): HttpResponse {
-    const problemBase = this.#problemBase
+  #problemOf({ problemBase, routes, options }: GatewaySetup, error: unknown): HttpResponse {
     if (isOncelyError(error)) {
       if (error.code === 'ONCELY_PRINCIPAL_MISSING') return gatewayProblem(problemBase, 'principal-missing')
       if (error.code === 'ONCELY_DRAINING') return gatewayProblem(problemBase, 'draining')
-      if (error.code === 'ONCELY_STORE_UNAVAILABLE') return this.#routes.rest.problem('unavailable', { retryAfterMs: 1_000 })
+      if (error.code === 'ONCELY_STORE_UNAVAILABLE') return routes.rest.problem('unavailable', { retryAfterMs: 1_000 })
     }
     if (error instanceof BodyBudgetSpent) return gatewayProblem(problemBase, 'busy')
-    this.#options.onError?.(error)
+    if (error instanceof KeySetUnavailable) {
+      options.onError?.(error)
+      return gatewayProblem(problemBase, 'key-set-unavailable')
+    }
+    options.onError?.(error)
     return gatewayProblem(problemBase, 'gateway-failed')
   }
 }
 
-function milliseconds(name: string, value: number | undefined, preset: number): number {
-  return whole(name, value, preset, 3_600_000)
-}
-
-function whole(name: string, value: number | undefined, preset: number, max: number): number {
-  if (value === undefined) return preset
-  if (!Number.isInteger(value) || value < 1 || value > max)
-    throw new ConfigurationError(`${name} is ${String(value)}; it must be a whole number from 1 to ${max} (preset ${preset}).`)
-  return value
-}
+const heldBytesPreset = 268_435_456

@@ -29,24 +29,21 @@ export class GatewayProcess {
     this.#output = output
   }
 
-  static async start(upstream: string, options: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<GatewayProcess> {
+  static async start(upstream: string | undefined, options: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<GatewayProcess> {
     if (!existsSync(built)) throw new Error(`${built} is missing; run npm run build first.`)
     const caller = options.includes('--principal') ? [] : ['--principal', 'header:x-account']
-    const child = spawn(
-      process.execPath,
-      ['--no-warnings', command, 'gateway', '--port', '0', '--upstream', upstream, ...caller, ...options],
-      {
-        env: { ...process.env, ...env },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    )
+    const service = upstream === undefined ? [] : ['--upstream', upstream]
+    const child = spawn(process.execPath, ['--no-warnings', command, 'gateway', '--port', '0', ...service, ...caller, ...options], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
     onTestFinished(() => {
       child.kill('SIGKILL')
     })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
     for (;;) {
-      const url = /oncely gateway: (http:\S+)/.exec(output)?.[1]
+      const url = /oncely gateway: (https?:\S+)/.exec(output)?.[1]
       if (url !== undefined) return new GatewayProcess(child, url, () => output)
       if (child.exitCode !== null) throw new Error(`the gateway ended with exit code ${child.exitCode}: ${output}`)
       await Promise.race([once(child.stdout, 'data'), once(child, 'exit')])
@@ -55,6 +52,18 @@ export class GatewayProcess {
 
   get output(): string {
     return this.#output()
+  }
+
+  /** Waits until it has said so. */
+  async said(text: string): Promise<void> {
+    while (!this.output.includes(text)) {
+      if (this.#process.exitCode !== null) throw new Error(`the gateway ended: ${this.output}`)
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  signal(name: NodeJS.Signals): void {
+    this.#process.kill(name)
   }
 
   /** Memory that the process holds, as the kernel counts it. */
