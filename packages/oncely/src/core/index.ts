@@ -13,6 +13,7 @@ export {
 export type { Cache, CacheReading } from './cache.ts'
 export { canonicalJson, canonicalValue } from './canonical-json.ts'
 export type { Cipher } from './cipher.ts'
+export { Claims, type RemoteClaim, type RemoteClaimOptions } from './claims.ts'
 export { type Clock, sleep, timedOut, withTimeout } from './clock.ts'
 export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeValue, openOutcome, sealOutcome } from './codec.ts'
 export { type AdoptedCounts, Operation } from './declared-operation.ts'
@@ -64,6 +65,7 @@ export { LeasedLock, type LeasedLockParts } from './leased-lock.ts'
 export { heldTombstoneMs, holdParts } from './legal-hold.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest, requireTokens } from './lock.ts'
+export { losslessJson } from './lossless-json.ts'
 export {
   type BindOf,
   type HoldRequest,
