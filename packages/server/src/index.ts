@@ -1,3 +1,7 @@
+export { ClaimsServer, type ClaimsServerOptions } from './claims/claims-server.ts'
 export { Gateway, type GatewayOptions } from './gateway/gateway.ts'
 export type { GatewayProtection, GatewayRoute } from './gateway/gateway-protection.ts'
+export type { ApiKey } from './identity/api-key.ts'
+export type { JwtOptions } from './identity/json-web-token.ts'
+export type { TlsOptions } from './identity/tls.ts'
 export { defaultStoreUrl, type NamedStore, type NamedStoreOptions, namedStore } from './store/named-store.ts'

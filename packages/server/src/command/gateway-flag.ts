@@ -85,7 +85,7 @@ function statusOf(text: string): number {
 }
 
 /** `lease=1m` and its like; names and values are judged by the policy. */
-function policyOptions(pairs: readonly string[]): PolicyOptions {
+export function policyOptions(pairs: readonly string[]): PolicyOptions {
   const entries = pairs.map((pair) => {
     const at = pair.indexOf('=')
     if (at < 1) throw new ConfigurationError(`--policy-option is ${JSON.stringify(pair)}; write name=value, such as lease=1m.`)

@@ -82,7 +82,8 @@ function checkUnchanged(before: GatewayFlags, after: GatewayFlags): void {
     throw new ConfigurationError(`${changed.join(', ')} changed, which needs a restart; all else can change while it runs.`)
 }
 
-function stopSignal(): Promise<void> {
+/** Waits until the process is told to stop. */
+export function stopSignal(): Promise<void> {
   return new Promise((resolve) => {
     process.once('SIGTERM', () => resolve())
     process.once('SIGINT', () => resolve())

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander'
 import { isOncelyError } from 'oncely'
 import { apiKeyCommand } from './api-key-command.ts'
+import { claimsCommand } from './claims-command.ts'
 import { type ExitCode, exitCodeOf, exitCodes, type Surroundings } from './console.ts'
 import { gatewayCommand } from './gateway-command.ts'
 import { eraseCommand, holdCommand } from './lifecycle-command.ts'
@@ -16,6 +17,7 @@ export async function runCommand(options: readonly string[], surroundings: Surro
   const program = new Command('oncely').description('Idempotency: one effect per key').showHelpAfterError('(--help lists the options)')
   for (const make of [
     gatewayCommand,
+    claimsCommand,
     migrateCommand,
     policyCommand,
     inspectCommand,

@@ -3,6 +3,7 @@ import { Command } from 'commander'
 import { ConfigurationError, createOncely, type Policy, type PolicyName } from 'oncely'
 import { memoryStore } from 'oncely/store/memory'
 import { printGrants, printMigrations, type RoleUse } from 'oncely/store/postgres'
+import { claimsDocument } from '../claims/claims-document.ts'
 import { gatewayConfigSchema } from '../config/gateway-config.ts'
 import { colorsOf, type ExitCode, exitCodeOf, exitCodes, jsonLine, type Surroundings, table } from './console.ts'
 import { type StoreOptions, storeCommand, wholeNumber, withStore } from './store-option.ts'
@@ -123,10 +124,13 @@ export function policyCommand({ stdout }: Surroundings, end: End): Command {
 
 /** `schema`: what a configuration file of the gateway may say. */
 export function schemaCommand({ stdout }: Surroundings, end: End): Command {
-  return new Command('schema').description("prints the JSON Schema of the gateway's configuration file").action(() => {
-    stdout.write(`${JSON.stringify(gatewayConfigSchema(), null, 2)}\n`)
-    end(exitCodes.done)
-  })
+  return new Command('schema')
+    .description("prints the JSON Schema of the gateway's configuration file, or the OpenAPI document of the claims API")
+    .option('--claims', 'the OpenAPI document of the claims API')
+    .action((options: { readonly claims?: true }) => {
+      stdout.write(`${JSON.stringify(options.claims === true ? claimsDocument() : gatewayConfigSchema(), null, 2)}\n`)
+      end(exitCodes.done)
+    })
 }
 
 function policyNamed(name: PolicyName): Policy {
