@@ -27,8 +27,8 @@ export const lanes = [
   { name: 'check', about: 'build, format and lint, import rules, dead code, package checks' },
   {
     name: 'unit',
-    about: 'core, HTTP contract, adapters, webhooks, schedules, client, memory store, package',
-    tests: [/^(core|platform|http|adapter|client|webhook|schedule|testing|package)\//, /^store\/memory/],
+    about: 'core, HTTP contract, adapters, webhooks, schedules, outbox, client, memory store, package',
+    tests: [/^(core|platform|http|adapter|client|webhook|schedule|outbox|testing|package)\//, /^store\/memory/],
     coverage: true,
   },
   { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },

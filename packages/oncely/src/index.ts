@@ -1,5 +1,14 @@
 import { hostname } from 'node:os'
-import { Oncely, type OncelyOptions, type OptimisticOptions, retryOptimistic, type Store, type TxOf } from './core/index.ts'
+import {
+  Oncely,
+  type OncelyOptions,
+  type OptimisticOptions,
+  type Relay,
+  type RelayParts,
+  retryOptimistic,
+  type Store,
+  type TxOf,
+} from './core/index.ts'
 import { nodeCipher, nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
 
 /**
@@ -9,7 +18,15 @@ import { nodeCipher, nodeClock, nodeHasher, nodeRandom } from './platform/index.
  */
 export function createOncely<S extends Store>(options: OncelyOptions<S>): Oncely<TxOf<S>> {
   const owner = options.owner ?? `${hostname()}:${process.pid}`
-  return new Oncely<TxOf<S>>({ clock: nodeClock, random: nodeRandom, hasher: nodeHasher, cipher: nodeCipher }, { ...options, owner })
+  return new Oncely<TxOf<S>>(
+    { clock: nodeClock, random: nodeRandom, hasher: nodeHasher, cipher: nodeCipher, startRelay },
+    { ...options, owner },
+  )
+}
+
+/** Loaded when a relay is started, as few processes run one. */
+async function startRelay(parts: RelayParts): Promise<Relay> {
+  return (await import('./outbox/index.ts')).startRelay(parts)
 }
 
 /**
@@ -79,6 +96,11 @@ export {
   type OperationDefinition,
   type OperationOptions,
   type OptimisticOptions,
+  type Outbox,
+  type OutboxDraft,
+  type OutboxMessage,
+  OutboxSealed,
+  type OutboxSink,
   OutcomeConflict,
   OutcomeCorrupt,
   type Ownership,
@@ -89,6 +111,7 @@ export {
   PrincipalMissing,
   RecordHeld,
   Rejection,
+  type RelayOptions,
   type RemoteClaim,
   type RemoteClaimOptions,
   type Resolver,
@@ -97,6 +120,7 @@ export {
   type RunResult,
   requireTokens,
   SecretMissing,
+  type SinkAnswer,
   type StandardSchema,
   type StartOptions,
   type Store,

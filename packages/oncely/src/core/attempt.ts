@@ -1,5 +1,6 @@
 import type { EncodedValue } from './codec.ts'
 import type { FingerprintFacts } from './fingerprint.ts'
+import type { Outbox } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
 import type { FencingToken } from './record.ts'
 import type { RecordSummary } from './store.ts'
@@ -49,7 +50,8 @@ export interface AttemptContext {
 
 /** What the engine runs and how its value is stored; each entry point (function call, HTTP) brings its own. */
 export interface Work<R, Tx> {
-  run(context: AttemptContext, tx: Tx | undefined): Promise<R>
+  /** `tx` and `outbox` are there when the operation is bound to a transaction. */
+  run(context: AttemptContext, tx: Tx | undefined, outbox?: Outbox): Promise<R>
   /** Throws `ValueNotStorable` for a value that would not come back equal. */
   encode(value: R): EncodedValue
   encodeRejection(value: unknown): EncodedValue

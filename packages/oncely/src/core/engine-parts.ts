@@ -17,6 +17,8 @@ export interface EngineParts extends Identity {
   readonly random: Random
   readonly events: EventSink | undefined
   readonly cache: Cache | undefined
+  /** Called when an attempt's messages are written: a relay of this process need not wait for its next look. */
+  readonly messagesWritten: () => void
   /** How much one caller may use up, and where it is counted. */
   readonly budget?: { readonly limits: BudgetLimits; readonly counter: BudgetCounter | undefined } | undefined
   /** The store was opened, and survives what each operation needs. */

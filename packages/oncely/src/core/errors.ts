@@ -25,6 +25,7 @@ export type OncelyErrorCode =
   | 'ONCELY_OUTCOME_CONFLICT'
   | 'ONCELY_SECRET_MISSING'
   | 'ONCELY_RECORD_HELD'
+  | 'ONCELY_OUTBOX_SEALED'
   | 'ONCELY_UNSUPPORTED'
   | 'ONCELY_DRAINING'
 
@@ -210,6 +211,13 @@ export class RecordHeld extends OncelyError {
 export class OutcomeConflict extends OncelyError {
   constructor(message: string, options?: OncelyErrorOptions) {
     super('ONCELY_OUTCOME_CONFLICT', message, final, options)
+  }
+}
+
+/** A message was sent after the attempt it belongs to had ended; it commits with nothing, so it is not sent. */
+export class OutboxSealed extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_OUTBOX_SEALED', message, final, options)
   }
 }
 

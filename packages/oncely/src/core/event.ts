@@ -39,6 +39,10 @@ export type OncelyEventType =
   | 'lease-lost'
   | 'outcome-conflict'
   | 'transaction-escaped'
+  /** A message of the outbox was not sent, or a relay could not look; `reason` says what and how often. */
+  | 'relay-failed'
+  /** An aggregate of the outbox waits for an operator. */
+  | 'relay-parked'
   /** The cache failed several times in a row and is left alone for a while. */
   | 'cache-down'
   /** The shared counter of budgets did not answer; this process counts alone meanwhile. */

@@ -5,6 +5,7 @@ import type { Engine } from './engine.ts'
 import { contextWith } from './engine-parts.ts'
 import { InvalidInput } from './errors.ts'
 import type { OperationDefinition } from './operation.ts'
+import type { Outbox } from './outbox.ts'
 import type { Bind } from './record.ts'
 import { type RecordSummary, unsettled } from './store.ts'
 
@@ -24,7 +25,7 @@ export interface FunctionCall<Input> {
 
 /** What a handler called through `run` or `within` gets: the same context as everywhere, and the validated input. */
 export type HandlerContext<Input, Tx, B extends Bind> = AttemptContext & { readonly input: Input } & (B extends 'transaction'
-    ? { readonly tx: Tx }
+    ? { readonly tx: Tx; readonly outbox: Outbox }
     : unknown)
 
 /**
@@ -72,9 +73,9 @@ export async function callFunction<Input, Output, Tx>(
 ): Promise<RunResult<Output>> {
   const input = await validateInput(operation, call.input)
   const work: Work<Output, Tx> = {
-    run: async (context, tx) =>
+    run: async (context, tx, outbox) =>
       (handler as (context: unknown) => Promise<Output> | Output)(
-        contextWith(context, operation.bind === 'transaction' ? { input, tx } : { input }),
+        contextWith(context, operation.bind === 'transaction' ? { input, tx, outbox } : { input }),
       ),
     encode: encodeValue,
     encodeRejection: encodeRejectedValue,

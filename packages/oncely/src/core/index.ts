@@ -32,6 +32,7 @@ export {
   LeaseLost,
   OncelyError,
   type OncelyErrorCode,
+  OutboxSealed,
   OutcomeConflict,
   OutcomeCorrupt,
   PrincipalMissing,
@@ -77,6 +78,30 @@ export {
 } from './oncely.ts'
 export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
 export { expectVersion, type OptimisticOptions, retryOptimistic } from './optimistic.ts'
+export {
+  type BucketLease,
+  type HeldAggregate,
+  type Outbox,
+  type OutboxAggregate,
+  type OutboxDraft,
+  type OutboxLeaseRequest,
+  type OutboxMessage,
+  type OutboxReadRequest,
+  type OutboxRow,
+  type OutboxSettlement,
+  type OutboxSink,
+  type OutboxStats,
+  type OutboxStore,
+  outboxBuckets,
+  type ParkedAggregate,
+  type Relay,
+  type RelayOptions,
+  type RelayParts,
+  type SinkAnswer,
+  type StartRelay,
+  type StoredMessage,
+} from './outbox.ts'
+export { isSinkName, OutboxBuffer, type OutboxBufferParts, outboxRow } from './outbox-buffer.ts'
 export { type Outcome, sameBytes, sameOutcome } from './outcome.ts'
 export {
   checkPolicyBind,
@@ -136,6 +161,7 @@ export type {
   SweepAnswer,
   TrailEntry,
 } from './store.ts'
+export { bounded } from './store-call.ts'
 export type { SweepProgress } from './sweeper.ts'
 export {
   type Isolation,

@@ -9,6 +9,9 @@ export interface Limits {
   readonly bodyBytesMax: number
   /** Largest response that is stored; the first caller gets a larger one whole, a retry learns that it was not stored. */
   readonly responseBytesMax: number
+  /** Messages that one attempt may send through the outbox, in number and in bytes of payload and headers. */
+  readonly outboxMessagesMax: number
+  readonly outboxBytesMax: number
   /** Deepest nesting of a JSON body. */
   readonly jsonDepthMax: number
   /** Duplicates of one record that may wait for its outcome in one process. */
@@ -40,6 +43,8 @@ export const limitBounds: Readonly<Record<keyof Limits, Bound>> = {
   keyBytesMax: { preset: 255, min: 1, max: 4096 },
   bodyBytesMax: { preset: 1_048_576, min: 0, max: 268_435_456 },
   responseBytesMax: { preset: 1_048_576, min: 0, max: 67_108_864 },
+  outboxMessagesMax: { preset: 1_000, min: 1, max: 100_000 },
+  outboxBytesMax: { preset: 4_194_304, min: 1, max: 67_108_864 },
   jsonDepthMax: { preset: 128, min: 1, max: 10_000 },
   waitersMax: { preset: 100, min: 0, max: 100_000 },
   runningMax: { preset: 10_000, min: 1, max: 1_000_000 },

@@ -16,6 +16,7 @@ import { recordId } from './key.ts'
 import { holdingStore } from './legal-hold.ts'
 import { checkBound, checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
+import type { OutboxSink, OutboxStats, OutboxStore, Relay, RelayOptions, StartRelay } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
 import { OutcomeSeal } from './outcome-seal.ts'
 import { principalDigest, principalText } from './preparation.ts'
@@ -57,6 +58,8 @@ export interface Platform {
   readonly hasher: Hasher
   /** Without it no outcome can be encrypted. */
   readonly cipher?: Cipher
+  /** How `start({ relay })` begins; absent where a relay cannot run. */
+  readonly startRelay?: StartRelay
 }
 
 /** The data layer's handle of a transactional store; `never` for the others. */
@@ -72,6 +75,9 @@ export interface StartOptions {
   readonly sweepEveryMs?: number
   /** Most records of one batch; default and at most 5,000. Fewer hold locks for a shorter time. */
   readonly sweepBatchMax?: number
+  /** Send what handlers put into the outbox, through these sinks; the first takes the messages that name none. Default none. */
+  readonly relay?: readonly OutboxSink[]
+  readonly relayOptions?: RelayOptions
 }
 
 /** Idempotency for the operations of one application. Made by `createOncely`. */
@@ -90,6 +96,7 @@ export class Oncely<Tx> {
   #info: Promise<StoreInfo> | undefined
   /** How many operations the open store was checked against. */
   #checked = 0
+  #relay: Relay | undefined
 
   constructor(platform: Platform, options: OncelyOptions) {
     if (typeof options.namespace !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(options.namespace)) {
@@ -125,6 +132,7 @@ export class Oncely<Tx> {
       budget: options.budget === undefined ? undefined : { limits: checkBudget(options.budget), counter: options.budget.counter },
       opened: () => this.#checked === this.#operations.size,
       open: () => this.open(),
+      messagesWritten: () => this.#relay?.wake(),
     })
   }
 
@@ -167,6 +175,7 @@ export class Oncely<Tx> {
   /** Opens the store and starts the background work asked for. */
   async start(options: StartOptions = {}): Promise<void> {
     await this.open()
+    if (options.relay !== undefined) await this.#startRelay(options.relay, options.relayOptions ?? {})
     if (options.sweeper !== true) return
     const everyMs = checkBound('sweepEveryMs', options.sweepEveryMs, { preset: 60_000, min: 1, max: 86_400_000 })
     const batchMax = checkBound('sweepBatchMax', options.sweepBatchMax, { preset: sweepBatchMax, min: 1, max: sweepBatchMax })
@@ -176,7 +185,26 @@ export class Oncely<Tx> {
   /** Takes nothing new, lets what runs finish (at most `limits.drainMs`), writes what is counted. The store stays open. */
   async drain(): Promise<void> {
     this.sweeper.stop()
-    await this.#engine.drain(this.limits.drainMs)
+    const relay = this.#relay
+    this.#relay = undefined
+    await Promise.all([this.#engine.drain(this.limits.drainMs), relay?.stop(this.limits.drainMs)])
+  }
+
+  async #startRelay(sinks: readonly OutboxSink[], options: RelayOptions): Promise<void> {
+    const { startRelay, clock, random } = this.#platform
+    const store = this.outbox
+    if (store === undefined || startRelay === undefined)
+      throw new ConfigurationError(
+        `start({ relay }) needs a store with an outbox (PostgreSQL, MySQL, SQLite); the store "${this.store.name}" keeps none.`,
+      )
+    if (this.#relay !== undefined) throw new ConfigurationError('The relay runs already; call start({ relay }) once, with every sink.')
+    const { owner, events } = this.#engine.parts
+    this.#relay = await startRelay({ store, sinks, clock, random, owner, storeTimeoutMs: this.limits.storeTimeoutMs, events, options })
+  }
+
+  /** The store's outbox, for operators: what waits, what is parked, and how to try it again. */
+  get outbox(): OutboxStore<Tx> | undefined {
+    return isTransactional<Tx>(this.store) ? this.store.outbox : undefined
   }
 
   /** Removes one batch of records that have outlived their own policy. */
@@ -339,8 +367,10 @@ export class Oncely<Tx> {
     return forecastGrowth(await store.usage(), checkBound('days', days, { preset: 30, min: 1, max: 3_650 }))
   }
 
-  async stats(): Promise<StoreStats> {
-    return this.store.stats()
+  /** What the store holds; with its outbox, where it keeps one. */
+  async stats(): Promise<StoreStats & { readonly outbox?: OutboxStats }> {
+    const [stats, outbox] = await Promise.all([this.store.stats(), this.outbox?.stats()])
+    return outbox === undefined ? stats : { ...stats, outbox }
   }
 }
 

@@ -7,6 +7,8 @@ import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, t
 import { LeaseLost, StoreUnavailable, TransactionConflict, TransactionDead, TransactionEscaped } from './errors.ts'
 import { sealing, storable, summaryOf } from './lease-attempt.ts'
 import type { OperationDefinition } from './operation.ts'
+import type { OutboxRow } from './outbox.ts'
+import { OutboxBuffer } from './outbox-buffer.ts'
 import type { Outcome } from './outcome.ts'
 import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
@@ -21,6 +23,7 @@ type Ending<R> =
       readonly execution: Execution<R>
       readonly outcome: Outcome | undefined
       readonly claim: Acquired | undefined
+      readonly messages: readonly OutboxRow[]
     }
   | { readonly kind: 'failed'; readonly value: R }
   | { readonly kind: 'rejected'; readonly value: unknown; readonly encoded: EncodedValue | undefined }
@@ -61,8 +64,13 @@ export class TransactionAttempt<Tx> {
     const answer = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
     if (answer.word !== 'acquired') return { kind: 'refused', refusal: answer }
     const end = new AttemptEnd()
-    const complete = async (claim: Acquired, encoded: EncodedValue): Promise<void> => {
-      const word = await scope.complete(claim.ownership, outcomes.seal(storable(prepared, { limits }, encoded), sealing(prepared)))
+    const outbox = this.#outbox(prepared.id)
+    const complete = async (claim: Acquired, encoded: EncodedValue, messages: readonly OutboxRow[]): Promise<void> => {
+      const word = await scope.complete(
+        claim.ownership,
+        outcomes.seal(storable(prepared, { limits }, encoded), sealing(prepared)),
+        messages,
+      )
       if (word !== 'done')
         throw new LeaseLost(
           `The record was ${word === 'lost' ? 'taken by another attempt' : 'completed with another outcome'} inside this transaction; roll it back.`,
@@ -73,19 +81,23 @@ export class TransactionAttempt<Tx> {
       const value = await work.run(
         attemptContext(prepared, answer, async () => {}, end),
         tx,
+        outbox,
       )
+      const messages = outbox.seal()
       if (work.judge(value) !== 'complete') {
         await scope.rollBack()
         return { kind: 'ended', execution: { status: 'failed', value, disposition: 'rolled-back', record } }
       }
-      await complete(answer, work.encode(value))
+      await complete(answer, work.encode(value), messages)
+      if (messages.length > 0) this.#parts.messagesWritten()
       return { kind: 'ended', execution: { status: 'done', value, record, attempt: answer.attempt, ...unsettled(answer) } }
     } catch (error) {
+      outbox.seal()
       await scope.rollBack()
       if (!isRejection(error)) throw error
       const again = await scope.claim({ ...prepared.request, attemptId: random.uuid() })
       if (again.word !== 'acquired') return { kind: 'refused', refusal: again }
-      await complete(again, work.encodeRejection(error.value))
+      await complete(again, work.encodeRejection(error.value), [])
       return { kind: 'ended', execution: { status: 'rejected', value: error.value, record, attempt: again.attempt } }
     }
   }
@@ -173,15 +185,23 @@ export class TransactionAttempt<Tx> {
       prepared === undefined || claim === undefined
         ? unprotectedContext(undefined, end)
         : attemptContext(prepared, claim, async () => {}, end)
+    const outbox = this.#outbox(prepared?.id)
     try {
-      const value = await work.run(context, tx)
+      const value = await work.run(context, tx, outbox)
+      const messages = outbox.seal()
       if (work.judge(value) !== 'complete') return { kind: 'failed', value }
       const outcome = prepared === undefined ? undefined : this.#sealed(prepared, work.encode(value))
-      return { kind: 'complete', execution: { status: 'done', value, record, attempt, ...unsettled(claim) }, outcome, claim }
+      return { kind: 'complete', execution: { status: 'done', value, record, attempt, ...unsettled(claim) }, outcome, claim, messages }
     } catch (error) {
+      outbox.seal()
       if (!isRejection(error)) return { kind: 'threw', error }
       return encodedRejection(work, error.value, prepared)
     }
+  }
+
+  #outbox(id: Uint8Array | undefined): OutboxBuffer {
+    const { hasher, limits, random } = this.#parts
+    return new OutboxBuffer({ hasher, limits, supported: this.#store.outbox !== undefined, origin: id ?? random.uuid() })
   }
 
   /** One transaction, bounded where it waits for the store: before the handler is called, and after it has ended. */
@@ -215,7 +235,8 @@ export class TransactionAttempt<Tx> {
       entered()
       const ending = await body(tx, claim)
       left(ending)
-      return ending.kind === 'complete' ? { end: 'commit', outcome: ending.outcome, value: ending } : { end: 'roll-back', value: ending }
+      if (ending.kind !== 'complete') return { end: 'roll-back', value: ending }
+      return { end: 'commit', outcome: ending.outcome, messages: ending.messages, value: ending }
     })
     const opened = await withTimeout(clock, limits.storeTimeoutMs, Promise.race([work, entry]))
     if (opened === timedOut) {
@@ -238,6 +259,7 @@ export class TransactionAttempt<Tx> {
 
   #committed<R>(prepared: Prepared | undefined, ending: Ending<R>, alone: boolean, share: (shared: SharedOutcome) => void): Step<R> {
     if (ending.kind !== 'complete') throw new TypeError('only a completed attempt is committed')
+    if (ending.messages.length > 0) this.#parts.messagesWritten()
     if (prepared !== undefined && ending.claim !== undefined) {
       this.#tell('completed', prepared, ending.claim.attempt, '')
       if (alone)
@@ -298,6 +320,7 @@ export class TransactionAttempt<Tx> {
         execution: { status: 'rejected', value, record: prepared.idHex, attempt, ...unsettled(claim) },
         outcome,
         claim,
+        messages: [],
       }
     }).catch((error: unknown) => {
       throw error instanceof CommitUnknown
@@ -352,7 +375,7 @@ class CommitUnknown extends Error {
 
 function asObserved<R, Tx>(work: Work<R, Tx>, observed: Prepared): Work<R, Tx> {
   return {
-    run: (context, tx) => work.run(unprotectedContext(observed, context), tx),
+    run: (context, tx, outbox) => work.run(unprotectedContext(observed, context), tx, outbox),
     encode: (value) => work.encode(value),
     encodeRejection: (value) => work.encodeRejection(value),
     judge: (value) => work.judge(value),

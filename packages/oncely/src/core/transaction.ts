@@ -1,3 +1,4 @@
+import type { OutboxRow, OutboxStore } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
 import type { ClaimAnswer, ClaimRequest, CompleteAnswer, Ownership, Store } from './store.ts'
 
@@ -6,6 +7,8 @@ import type { ClaimAnswer, ClaimRequest, CompleteAnswer, Ownership, Store } from
  * same one the handler gets.
  */
 export interface TransactionalStore<Tx> extends Store {
+  /** Messages that commit with the user's rows; absent in a store that keeps none. */
+  readonly outbox?: OutboxStore<Tx>
   /**
    * Opens a transaction, claims in it, runs `body` with the user's handle, then completes and commits, or rolls back. Without a
    * request it is a plain transaction. `body` is called at most once and only after `acquired`.
@@ -43,7 +46,13 @@ export interface TransactionWork<Tx> {
 
 /** How `body` wants its transaction to end. In a plain transaction the outcome is ignored. */
 export type TransactionEnd<R> =
-  | { readonly end: 'commit'; readonly outcome: Outcome | undefined; readonly value: R }
+  | {
+      readonly end: 'commit'
+      readonly outcome: Outcome | undefined
+      /** Written with the completion, in their order. None without an outbox. */
+      readonly messages?: readonly OutboxRow[]
+      readonly value: R
+    }
   | { readonly end: 'roll-back'; readonly value: R }
 
 export type TransactionResult<R> =
@@ -63,8 +72,8 @@ export type TransactionErrorMeaning = 'retry' | 'in-progress' | 'dead' | 'unavai
 export interface TransactionScope {
   /** Takes a savepoint, then claims. */
   claim(request: ClaimRequest): Promise<ClaimAnswer>
-  /** Completes and gives the savepoint up. */
-  complete(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer>
+  /** Writes the messages, completes and gives the savepoint up. */
+  complete(ownership: Ownership, outcome: Outcome, messages?: readonly OutboxRow[]): Promise<CompleteAnswer>
   /** Goes back to the savepoint: claim and effects of this call are undone, the user's transaction lives on. */
   rollBack(): Promise<void>
 }

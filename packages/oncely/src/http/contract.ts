@@ -333,9 +333,9 @@ function fingerprintFacts<Tx>(route: HttpRoute<Tx>, facts: RequestFacts, body: F
 
 function engineWork<R, Tx>(route: HttpRoute<Tx>, work: HttpWork<R, Tx>, input: () => unknown, ran: Ran): Work<R, Tx> {
   return {
-    run: (context, tx) => {
+    run: (context, tx, outbox) => {
       ran.entered = true
-      return work.run(context, tx, input)
+      return work.run(context, tx, input, outbox)
     },
     encode: (value) => work.encode(value),
     encodeRejection: (value) => storedResponse(route, value as HttpResponse),

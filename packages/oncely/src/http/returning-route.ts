@@ -53,8 +53,8 @@ export function returningRoute<Input, Output, Tx, B extends Bind, Arguments exte
   return {
     bodyBytesMax: route.engine.parts.limits.bodyBytesMax,
     answer: (facts, ...request) => {
-      const handle: ReturningHandler<Tx> = (context, tx, input) =>
-        call(contextWith(context, transaction ? { input, tx } : { input }), ...request)
+      const handle: ReturningHandler<Tx> = (context, tx, input, outbox) =>
+        call(contextWith(context, transaction ? { input, tx, outbox } : { input }), ...request)
       return source === undefined ? answerRequest(route, facts, handle, onError) : answerDelivery(route, source, facts, handle, onError)
     },
   }

@@ -1,4 +1,4 @@
-import { type AttemptContext, type EncodedValue, isRejection, Rejection, ValueNotStorable } from '../core/index.ts'
+import { type AttemptContext, type EncodedValue, isRejection, type Outbox, Rejection, ValueNotStorable } from '../core/index.ts'
 import { encodeNotStored, encodeResponse } from './http-codec.ts'
 import type { HttpWork } from './http-work.ts'
 import { storedHeaders } from './replay-header.ts'
@@ -6,7 +6,12 @@ import { type HttpResponse, isHttpResponse, reply } from './response.ts'
 import type { HttpRoute } from './route.ts'
 
 /** A handler that returns its response, so that it can be called again after a serialization failure. */
-export type ReturningHandler<Tx> = (context: AttemptContext, tx: Tx | undefined, input: unknown) => Promise<HttpResponse> | HttpResponse
+export type ReturningHandler<Tx> = (
+  context: AttemptContext,
+  tx: Tx | undefined,
+  input: unknown,
+  outbox: Outbox | undefined,
+) => Promise<HttpResponse> | HttpResponse
 
 /**
  * Runs such a handler. A refusal that it throws is recorded when its status is an outcome; else it is a failure like any other.
@@ -19,9 +24,9 @@ export function returningWork<Tx>(
 ): HttpWork<HttpResponse, Tx> {
   const { name } = route.definition
   return {
-    run: async (context, tx, input) => {
+    run: async (context, tx, input, outbox) => {
       try {
-        return checked(name, await handler(context, tx, input()))
+        return checked(name, await handler(context, tx, input(), outbox))
       } catch (error) {
         const response = isRejection(error) ? asResponse(error.value, 400) : onError?.(error)
         if (response === undefined) throw error

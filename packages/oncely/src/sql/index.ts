@@ -9,6 +9,7 @@ export {
   migrationsFrom,
   missingMigrations,
 } from './migration-journal.ts'
+export { outboxStats, parkedAggregate, storedMessage } from './outbox-row.ts'
 export {
   answerOf,
   bindCodes,

@@ -43,7 +43,7 @@ export function answerOf(result: SqlRows): string {
   return textOf(onlyRow(result)['answer'])
 }
 
-function bytesOf(value: unknown): Uint8Array {
+export function bytesOf(value: unknown): Uint8Array {
   if (value instanceof Uint8Array) return new Uint8Array(value.buffer, value.byteOffset, value.length)
   if (typeof value === 'string' && value.startsWith('\\x')) return fromHex(value.slice(2))
   throw new TypeError(`the driver read bytes as ${typeof value}`)

@@ -15,6 +15,8 @@ export { checkLinearizable, type HistoryOperation, type LinearizabilityVerdict, 
 export type { LockHarness } from './lock-harness.ts'
 export { type LockSuiteOptions, lockSuite } from './lock-suite.ts'
 export { ManualClock } from './manual-clock.ts'
+export type { OutboxHarness } from './outbox-harness.ts'
+export { type OutboxSuiteOptions, outboxSuite } from './outbox-suite.ts'
 export type { Skips, TestRunner } from './runner.ts'
 export type { StoreHarness, TransactionalHarness } from './store-harness.ts'
 export { type StoreSuiteOptions, storeSuite } from './store-suite.ts'

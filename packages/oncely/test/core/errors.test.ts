@@ -31,6 +31,7 @@ const errors: readonly OncelyError[] = [
   new core.OutcomeConflict(message, { cause }),
   new core.SecretMissing(3, [1, 2], { cause }),
   new core.RecordHeld(message, { cause }),
+  new core.OutboxSealed(message, { cause }),
   new core.Unsupported(message, { cause }),
   new core.Draining({ cause }),
 ]

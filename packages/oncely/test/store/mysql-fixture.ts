@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { createPool, type Pool, type PoolConnection, type PoolOptions, type RowDataPacket } from 'mysql2/promise'
 import type { Store, TransactionalStore } from '../../src/core/index.ts'
 import { type MysqlStoreOptions, mysqlStore } from '../../src/store/mysql/index.ts'
-import type { StoreHarness } from '../../src/testing/index.ts'
+import type { OutboxHarness, StoreHarness } from '../../src/testing/index.ts'
 import { fromMysql2 } from '../../src/transaction/mysql2/index.ts'
 
 /** The server under test; without it nothing here can pass. */
@@ -72,6 +72,9 @@ export async function openPlace(options: { readonly migrate?: boolean; readonly 
            resolver_until = CASE WHEN resolver_until > 0 THEN resolver_until - ? ELSE resolver_until END`,
         [ms, ms, ms, ms],
       )
+      await sql('UPDATE {outbox} SET occurred = occurred - ?', [ms])
+      await sql('UPDATE {outbox_buckets} SET lease_end = lease_end - ?', [ms])
+      await sql('UPDATE {outbox_held} SET due = due - ?, since = since - ?', [ms, ms])
     },
     nowMs: async () =>
       Number(
@@ -97,6 +100,22 @@ export function inPlace(body: (place: Place) => Promise<void>, options: { readon
     } finally {
       await place.close(ended)
     }
+  }
+}
+
+/** What the outbox suite needs. */
+export async function openOutbox(): Promise<OutboxHarness<PoolConnection>> {
+  const place = await openPlace()
+  const { outbox } = place.store
+  if (outbox === undefined) throw new TypeError('the store keeps no outbox')
+  return {
+    outbox,
+    inTransaction: async (run) => {
+      const { tx, commit, rollback } = await begin(place.pool)
+      await ((await run(tx)) === 'commit' ? commit() : rollback())
+    },
+    advance: (ms) => place.advance(ms),
+    close: (ended) => place.close(ended),
   }
 }
 

@@ -97,10 +97,10 @@ describe('migrations', () => {
   test(
     'some missing: the error names them and what to run',
     inPlace(async (place) => {
-      await place.sql('DELETE FROM {migrations} WHERE number = ?', [migrations.length])
+      await place.sql('DELETE FROM {migrations} WHERE number >= 6')
       await expect(place.store.open()).rejects.toMatchObject({
         code: 'ONCELY_STORE_SCHEMA',
-        message: expect.stringMatching(/5 of 6 .*missing: upkeep.*store\.migrate\(\).*printMigrations/),
+        message: expect.stringMatching(/5 of \d+ .*missing: upkeep.*store\.migrate\(\).*printMigrations/),
       })
     }),
   )

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Pool, type PoolClient, type PoolConfig } from 'pg'
 import type { Store, TransactionalStore } from '../../src/core/index.ts'
 import { type PostgresStoreOptions, postgresStore } from '../../src/store/postgres/index.ts'
-import type { StoreHarness } from '../../src/testing/index.ts'
+import type { OutboxHarness, StoreHarness } from '../../src/testing/index.ts'
 import { fromPg } from '../../src/transaction/pg/index.ts'
 
 /** The server under test; without it nothing here can pass. */
@@ -67,6 +67,9 @@ export async function openPlace(options: { readonly migrate?: boolean; readonly 
            resolver_until = CASE WHEN resolver_until > 0 THEN resolver_until - $1 ELSE resolver_until END`,
         [ms],
       )
+      await sql('UPDATE {outbox} SET occurred = occurred - $1', [ms])
+      await sql('UPDATE {outbox_buckets} SET lease_end = lease_end - $1', [ms])
+      await sql('UPDATE {outbox_held} SET due = due - $1, since = since - $1', [ms])
     },
     nowMs: async () => Number((await sql<{ now: string }>('SELECT {now_ms}() AS now'))[0]?.now),
     close: async (ended) => {
@@ -130,6 +133,22 @@ export async function openHarness(
         }
       },
     },
+  }
+}
+
+/** What the outbox suite needs. */
+export async function openOutbox(): Promise<OutboxHarness<PoolClient>> {
+  const place = await openPlace()
+  const { outbox } = place.store
+  if (outbox === undefined) throw new TypeError('the store keeps no outbox')
+  return {
+    outbox,
+    inTransaction: async (run) => {
+      const { tx, commit, rollback } = await begin(place.pool)
+      await ((await run(tx)) === 'commit' ? commit() : rollback())
+    },
+    advance: (ms) => place.advance(ms),
+    close: (ended) => place.close(ended),
   }
 }
 

@@ -54,15 +54,17 @@ describe('migrations', () => {
   test(
     'a schema changed by another build is refused, as is a newer one that breaks this version',
     inPlace(async (place) => {
-      await place.sql("INSERT INTO {migrations} (number, name, checksum, breaking) VALUES (99, 'later', 'x', false)")
+      const next = migrations.length + 1
+      await place.sql("INSERT INTO {migrations} (number, name, checksum, breaking) VALUES ($1, 'later', 'x', false)", [next])
       await place.store.open()
-      await place.sql('UPDATE {migrations} SET breaking = true WHERE number = 99')
+      await place.sql('UPDATE {migrations} SET breaking = true WHERE number = $1', [next])
       await expect(place.store.open()).rejects.toMatchObject({
         code: 'ONCELY_STORE_SCHEMA',
         message: expect.stringContaining('newer version'),
       })
       await expect(place.store.migrate()).rejects.toMatchObject({ code: 'ONCELY_STORE_SCHEMA' })
-      await place.sql("DELETE FROM {migrations} WHERE number = 99; UPDATE {migrations} SET checksum = 'x' WHERE number = 3")
+      await place.sql('DELETE FROM {migrations} WHERE number = $1', [next])
+      await place.sql("UPDATE {migrations} SET checksum = 'x' WHERE number = 3")
       await expect(place.store.open()).rejects.toMatchObject({
         code: 'ONCELY_STORE_SCHEMA',
         message: expect.stringContaining('Migration 3'),

@@ -1,1 +1,2 @@
+export { memoryOutbox } from './memory-outbox.ts'
 export { type MemoryStoreOptions, memoryStore } from './memory-store.ts'

@@ -4,6 +4,7 @@ import type {
   ClaimRequest,
   CompleteAnswer,
   OncelyRecord,
+  OutboxStore,
   Outcome,
   OwnerAnswer,
   Ownership,
@@ -31,6 +32,7 @@ import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { nowMs } from './migrations/migration.ts'
 import { meaningOf, storeError, transactionMeaning } from './mysql-error.ts'
+import { MysqlOutbox } from './mysql-outbox.ts'
 import { bytes, flag, integer, text } from './sql-literal.ts'
 import { sqlPlace } from './sql-name.ts'
 import { owned, StoreProcedures, stored } from './store-procedure.ts'
@@ -66,6 +68,7 @@ export function mysqlStore<Tx>(layer: SqlLayer<Tx>, options: MysqlStoreOptions =
 class MysqlStore<Tx> implements TransactionalStore<Tx> {
   readonly name = 'mysql'
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
+  readonly outbox: OutboxStore<Tx>
   readonly #procedures: StoreProcedures<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -73,6 +76,7 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
 
   constructor(layer: SqlLayer<Tx>, options: MysqlStoreOptions) {
     this.#procedures = new StoreProcedures(layer, sqlPlace(options.prefix ?? 'oncely_'))
+    this.outbox = new MysqlOutbox(this.#procedures)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }

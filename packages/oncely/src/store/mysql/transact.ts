@@ -16,6 +16,7 @@ import {
 import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { isBusy } from './claim-word.ts'
 import { meaningOf, schemaMissing } from './mysql-error.ts'
+import { insertClaimedMessages, insertMessages } from './mysql-outbox.ts'
 import { bytes, text, uuid } from './sql-literal.ts'
 import type { StoreProcedures } from './store-procedure.ts'
 
@@ -105,9 +106,19 @@ export class Transact<Tx, R> {
       const { end, ...rest } = await this.#body({ tx, claim })
       if (end === 'roll-back') return { end, statement: this.#afterRollback(), value: { kind: end, value: rest.value } }
       const value: Ended<R> = { kind: end, value: rest.value }
-      if (request === undefined || claim === undefined) return { end, statements: [`RELEASE SAVEPOINT ${opened}`], value }
+      const messages = ('messages' in rest && rest.messages) || []
+      const release = `RELEASE SAVEPOINT ${opened}`
+      // After the release, which fails when the transaction is gone: what comes then would commit by itself.
+      if (request === undefined || claim === undefined)
+        return { end, statements: messages.length === 0 ? [release] : [release, insertMessages(this.#procedures, messages)], value }
       if (!('outcome' in rest) || rest.outcome === undefined) throw new TypeError('a claimed transaction is committed with its outcome')
-      return { end, statements: [this.#procedures.completeInside(true, claim.ownership, rest.outcome, request)], value }
+      const completion = this.#procedures.completeInside(true, claim.ownership, rest.outcome, request)
+      const { ownership } = claim
+      return {
+        end,
+        statements: messages.length === 0 ? [completion] : [insertClaimedMessages(this.#procedures, ownership, messages), completion],
+        value,
+      }
     } catch (error) {
       return { end: 'roll-back', statement: this.#afterRollback(), value: { kind: 'threw', error } }
     }

@@ -4,6 +4,7 @@ import {
   type CompleteAnswer,
   ConfigurationError,
   ForeignTransaction,
+  type OutboxRow,
   type Outcome,
   type Ownership,
   StoreUnavailable,
@@ -14,6 +15,7 @@ import type { DictionaryIds } from '../../sql/index.ts'
 import { answerOf, claimLine } from '../../sql/index.ts'
 import { boundAttempt, isBusy } from './claim-word.ts'
 import { meaningOf } from './mysql-error.ts'
+import { insertMessages } from './mysql-outbox.ts'
 import { bytes, uuid } from './sql-literal.ts'
 import type { InsideClaim, StoreProcedures } from './store-procedure.ts'
 import { conflict } from './transact.ts'
@@ -103,14 +105,16 @@ export class MysqlScope<Tx> implements TransactionScope {
     return claimLine(await this.#procedures.word('a look at who runs', statement), id, attemptId).answer
   }
 
-  async complete(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer> {
+  async complete(ownership: Ownership, outcome: Outcome, messages: readonly OutboxRow[] = []): Promise<CompleteAnswer> {
     const { layer } = this.#procedures
     const statement = this.#procedures.completeInside(false, ownership, outcome, this.#request)
+    // After the completion, which raises when the transaction is gone.
+    const written = messages.length === 0 ? [] : [insertMessages(this.#procedures, messages)]
     // A completion that raises must not give the claim's savepoint up, as the rows of this call still have to be rolled back.
     const inner = `oncely_${++savepoints}`
     const outer = this.#savepoint ?? inner
     try {
-      await layer.run(this.#tx, [`SAVEPOINT ${inner}`, statement, `RELEASE SAVEPOINT ${outer}`])
+      await layer.run(this.#tx, [`SAVEPOINT ${inner}`, statement, ...written, `RELEASE SAVEPOINT ${outer}`])
       this.#savepoint = undefined
       return 'done'
     } catch (error) {

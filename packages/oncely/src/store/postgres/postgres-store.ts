@@ -7,6 +7,7 @@ import type {
   Hold,
   HoldTarget,
   OncelyRecord,
+  OutboxStore,
   Outcome,
   OwnerAnswer,
   Ownership,
@@ -34,6 +35,7 @@ import { claimLine, holdRow, recordRow, stateCodes, trailRows } from '../../sql/
 import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
+import { PostgresOutbox } from './postgres-outbox.ts'
 import { bytes, flag, integer, text } from './sql-call.ts'
 import { sqlPlace } from './sql-name.ts'
 import { storageUsage } from './storage-usage.ts'
@@ -71,6 +73,7 @@ export function postgresStore<Tx>(layer: SqlLayer<Tx>, options: PostgresStoreOpt
 class PostgresStore<Tx> implements TransactionalStore<Tx> {
   readonly name = 'postgres'
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
+  readonly outbox: OutboxStore<Tx>
   readonly #functions: StoreFunctions<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -78,6 +81,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
 
   constructor(layer: SqlLayer<Tx>, options: PostgresStoreOptions) {
     this.#functions = new StoreFunctions(layer, sqlPlace(options.schema ?? 'public', options.prefix ?? 'oncely_'))
+    this.outbox = new PostgresOutbox(this.#functions)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }

@@ -15,6 +15,7 @@ import {
 } from '../../core/index.ts'
 import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { meaningOf, schemaMissing } from './postgres-error.ts'
+import { insertMessages, withMessages } from './postgres-outbox.ts'
 import { bytes, type SqlArgument, type SqlCall, text, uuid } from './sql-call.ts'
 import { type StoreFunctions, unreplicated } from './store-function.ts'
 
@@ -91,9 +92,12 @@ export class Transact<Tx, R> {
       const { end, ...rest } = await this.#body({ tx, claim })
       if (end === 'roll-back') return { end, statement: this.#afterRollback()?.literal, value: { kind: end, value: rest.value } }
       const value: Ended<R> = { kind: end, value: rest.value }
-      if (request === undefined || claim === undefined) return { end, statements: [], value }
+      const messages = ('messages' in rest && rest.messages) || []
+      if (request === undefined || claim === undefined)
+        return { end, statements: messages.length === 0 ? [] : [insertMessages(this.#functions, messages)], value }
       if (!('outcome' in rest) || rest.outcome === undefined) throw new TypeError('a claimed transaction is committed with its outcome')
-      return { end, statements: [this.#functions.complete(true, this.#claim?.xact, claim.ownership, rest.outcome, request).literal], value }
+      const completion = this.#functions.complete(true, this.#claim?.xact, claim.ownership, rest.outcome, request).literal
+      return { end, statements: [withMessages(this.#functions, messages, completion)], value }
     } catch (error) {
       return { end: 'roll-back', statement: this.#afterRollback()?.literal, value: { kind: 'threw', error } }
     }
@@ -147,7 +151,7 @@ export class Transact<Tx, R> {
     if (ended.kind !== 'commit') return this.#rolledBack(ended, rows)
     if (how === 'rolled-back') throw dead(undefined)
     if (how === 'unreplicated') throw unreplicated()
-    return { word: 'committed', value: ended.value, alone: rows !== undefined && answerOf(rows) === 'alone' }
+    return { word: 'committed', value: ended.value, alone: this.#request !== undefined && rows !== undefined && answerOf(rows) === 'alone' }
   }
 
   async #rolledBack(ended: Exclude<Ended<R>, { kind: 'refused' }>, rows: SqlRows | undefined): Promise<TransactionResult<R>> {

@@ -4,6 +4,7 @@ import {
   type CompleteAnswer,
   ConfigurationError,
   ForeignTransaction,
+  type OutboxRow,
   type Outcome,
   type Ownership,
   StoreUnavailable,
@@ -12,6 +13,7 @@ import {
 } from '../../core/index.ts'
 import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { meaningOf } from './postgres-error.ts'
+import { withMessages } from './postgres-outbox.ts'
 import type { StoreFunctions } from './store-function.ts'
 import { conflict, dead } from './transact.ts'
 
@@ -63,14 +65,15 @@ export class PostgresScope<Tx> implements TransactionScope {
     return found.answer
   }
 
-  async complete(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer> {
+  async complete(ownership: Ownership, outcome: Outcome, messages: readonly OutboxRow[] = []): Promise<CompleteAnswer> {
     const { layer, place } = this.#functions
-    const { literal } = this.#functions.complete(true, undefined, ownership, outcome, this.#request)
+    const completion = this.#functions.complete(true, undefined, ownership, outcome, this.#request).literal
+    const statement = withMessages(this.#functions, messages, completion)
     // A completion that raises must not give the claim's savepoint up, as the rows of this call still have to be rolled back.
     const inner = `oncely_${++savepoints}`
     const outer = this.#savepoint ?? inner
     try {
-      await layer.run(this.#tx, [`SAVEPOINT ${inner}`, literal, `RELEASE SAVEPOINT ${outer}`])
+      await layer.run(this.#tx, [`SAVEPOINT ${inner}`, statement, `RELEASE SAVEPOINT ${outer}`])
       this.#savepoint = undefined
       return 'done'
     } catch (error) {

@@ -1,5 +1,6 @@
 import { type Random, StoreSchemaMismatch, toHex } from '../../core/index.ts'
 import { nodeHasher } from '../../platform/index.ts'
+import { outboxSchema } from './outbox-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 import { isMissingTable } from './sqlite-error.ts'
 
@@ -113,6 +114,7 @@ CREATE TABLE oncely_held (
 ) STRICT, WITHOUT ROWID;
 `,
   },
+  { number: 3, name: 'outbox', breaking: false, sql: outboxSchema },
 ]
 
 const createMigrations = `

@@ -5,6 +5,7 @@ import {
   type CompleteAnswer,
   ForeignTransaction,
   type OncelyRecord,
+  type OutboxRow,
   type Outcome,
   type Ownership,
   TransactionEscaped,
@@ -13,8 +14,9 @@ import {
   Unsupported,
 } from '../../core/index.ts'
 import { readInstance } from './instance.ts'
+import { completeWith } from './outbox-table.ts'
 import { busy, type Patience, patiently } from './patience.ts'
-import { claimRow, moveRow, noTrace, readRecord } from './record-table.ts'
+import { claimRow, readRecord } from './record-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 import { storeError } from './sqlite-error.ts'
 import type { Aftermath } from './sqlite-transaction.ts'
@@ -64,14 +66,13 @@ export class SqliteScope implements TransactionScope {
     return answer
   }
 
-  async complete(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer> {
+  async complete(ownership: Ownership, outcome: Outcome, messages: readonly OutboxRow[] = []): Promise<CompleteAnswer> {
     const open = this.#open
     if (!this.#connection.inTransaction) {
       this.#open = undefined
-      return (await this.#parts.aftermath.completeWhatStands(ownership, outcome)) ?? 'lost'
+      return (await this.#parts.aftermath.completeWhatStands(ownership, outcome, messages)) ?? 'lost'
     }
-    const event = { type: 'complete', ownership, outcome } as const
-    const answer = await this.#guarded(async () => moveRow<'complete'>(this.#connection, ownership.id, event, this.#clock.nowMs(), noTrace))
+    const answer = await this.#guarded(async () => completeWith(this.#connection, ownership, outcome, messages, this.#clock.nowMs()))
     if (answer !== 'done') return answer
     if (open !== undefined) this.#connection.releaseSavepoint(open.savepoint)
     this.#open = undefined

@@ -9,6 +9,7 @@ import {
   type Hold,
   type HoldTarget,
   type OncelyRecord,
+  type OutboxStore,
   type Outcome,
   type OwnerAnswer,
   type Ownership,
@@ -32,10 +33,10 @@ import {
   type TransactionWork,
   type Transition,
 } from '../../core/index.ts'
-import { nextTurn } from './event-loop.ts'
 import { raiseEpoch, readInstance, recognizeFile, renewInstance } from './instance.ts'
-import { changeHold, eraseOf, freezeHeld, isHeld, readHolds } from './legal-hold.ts'
+import { changeHold, eraseOf, isHeld, readHolds } from './legal-hold.ts'
 import { pendingMigrations, runMigrations } from './migration.ts'
+import { completeWith } from './outbox-table.ts'
 import type { Patience } from './patience.ts'
 import { claimRow, decideFromCommitted, eraseRow, moveRow, noTrace, readRecord, type Trace } from './record-table.ts'
 import { Connection, type SqliteConnection } from './sqlite-connection.ts'
@@ -43,10 +44,11 @@ import { buildOf } from './sqlite-driver.ts'
 import { classifySqliteError, storeError } from './sqlite-error.ts'
 import { type FileSettings, orRollBack, type SqliteAccess, SqliteFile } from './sqlite-file.ts'
 import { type CheckedOptions, checkOptions, type SqliteStoreOptions } from './sqlite-options.ts'
+import { SqliteOutbox } from './sqlite-outbox.ts'
 import { SqliteScope } from './sqlite-scope.ts'
 import { type Aftermath, HandlerTransaction } from './sqlite-transaction.ts'
 import { survival } from './survival.ts'
-import { addCounts, readStats, readTrail, sweepAged, sweepChunk, sweepRecords } from './upkeep.ts'
+import { addCounts, readStats, readTrail, sweepFile } from './upkeep.ts'
 
 /** A store in one SQLite file, shared by the processes of one machine. */
 export interface SqliteStore<Tx extends SqliteConnection = SqliteConnection> extends TransactionalStore<Tx> {
@@ -92,6 +94,7 @@ const retryAfterMs = 1_000
 class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
   readonly name = 'sqlite'
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'process', shared: true, seesOpenTransactions: false }
+  readonly outbox: OutboxStore<Tx>
   readonly #access: SqliteAccess<Tx>
   readonly #settings: FileSettings
   readonly #patience: Patience
@@ -108,6 +111,11 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     this.#patience = patience
     this.#clock = patience.clock
     this.#trailMs = trailMs
+    this.outbox = new SqliteOutbox<Tx>({
+      clock: patience.clock,
+      file: async () => (await this.#opened()).file,
+      connectionOf: (tx) => this.#connectionOf(tx),
+    })
   }
 
   async open(): Promise<StoreInfo> {
@@ -198,20 +206,7 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
 
   async sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer> {
     const { file } = await this.#opened()
-    const nowMs = this.#clock.nowMs()
-    const chunked = async (run: (writer: Connection, limit: number) => number): Promise<number> => {
-      let removed = 0
-      for (;;) {
-        const limit = Math.min(sweepChunk, limits.batchMax - removed)
-        const now = limit === 0 ? 0 : await file.write((writer) => run(writer, limit))
-        removed += now
-        if (limit === 0 || now < limit) return removed
-        await nextTurn()
-      }
-    }
-    await file.write(freezeHeld)
-    const removed = await chunked((writer, limit) => sweepRecords(writer, nowMs, limit))
-    await chunked((writer, limit) => sweepAged(writer, nowMs, this.#trailMs, limit))
+    const removed = await sweepFile((step) => file.write(step), this.#clock.nowMs(), this.#trailMs, limits.batchMax)
     return { removed }
   }
 
@@ -271,9 +266,7 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
   }
 
   within(tx: Tx): TransactionScope {
-    const connection = this.#scopes.get(tx) ?? new Connection(tx, true)
-    this.#scopes.set(tx, connection)
-    return new SqliteScope(connection, {
+    return new SqliteScope(this.#connectionOf(tx), {
       patience: this.#patience,
       busyTimeoutMs: this.#settings.busyTimeoutMs,
       retryAfterMs,
@@ -284,14 +277,24 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     })
   }
 
+  #connectionOf(tx: Tx): Connection {
+    const connection = this.#scopes.get(tx) ?? new Connection(tx, true)
+    this.#scopes.set(tx, connection)
+    return connection
+  }
+
   classify(error: unknown): TransactionErrorMeaning {
     return classifySqliteError(error)
   }
 
   /** The handler has committed before, so a step that fails here says nothing about the effect: it stands. */
   readonly #aftermath: Aftermath = {
-    completeWhatStands: (ownership, outcome) =>
-      effectStands(async () => ((await this.#visible(ownership)) ? this.complete(ownership, outcome) : undefined)),
+    completeWhatStands: (ownership, outcome, messages) =>
+      effectStands(async () => {
+        if (!(await this.#visible(ownership))) return undefined
+        const { file } = await this.#opened()
+        return file.write((writer) => completeWith(writer, ownership, outcome, messages, this.#clock.nowMs()))
+      }),
     sealWhatStands: (ownership, reason) =>
       effectStands(async () => {
         if (!(await this.#visible(ownership))) return false

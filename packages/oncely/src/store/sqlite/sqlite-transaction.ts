@@ -2,6 +2,7 @@ import {
   type ClaimAnswer,
   type Clock,
   type CompleteAnswer,
+  type OutboxRow,
   type Outcome,
   type Ownership,
   TransactionDead,
@@ -10,7 +11,8 @@ import {
   type TransactionWork,
   Unsupported,
 } from '../../core/index.ts'
-import { moveRow, noTrace, readRecord } from './record-table.ts'
+import { addMessages, completeWith } from './outbox-table.ts'
+import { readRecord } from './record-table.ts'
 import type { Connection, SqliteConnection } from './sqlite-connection.ts'
 import { storeError } from './sqlite-error.ts'
 import { orRollBack, type SqliteFile } from './sqlite-file.ts'
@@ -38,7 +40,7 @@ export interface HandlerParts<Tx extends SqliteConnection> {
 /** What the store does in transactions of its own when a handler has ended the one it was given. */
 export interface Aftermath {
   /** Undefined when the claim is not there: it was rolled back. */
-  completeWhatStands(ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer | undefined>
+  completeWhatStands(ownership: Ownership, outcome: Outcome, messages: readonly OutboxRow[]): Promise<CompleteAnswer | undefined>
   /** True when the claim is there for everybody to see; it is sealed then. */
   sealWhatStands(ownership: Ownership, reason: string): Promise<boolean>
 }
@@ -77,7 +79,7 @@ export class HandlerTransaction<Tx extends SqliteConnection> {
   async #conclude<R>(settled: Settled<R>): Promise<TransactionResult<R>> {
     switch (settled.kind) {
       case 'returned':
-        return settled.end.end === 'commit' ? this.#commit(settled.end.outcome, settled.end.value) : this.#rollBack(settled.end.value)
+        return settled.end.end === 'commit' ? this.#commit(settled.end) : this.#rollBack(settled.end.value)
       case 'threw':
         if (!this.#undoOwn()) await this.#sealWhatStands(endedByHandler)
         throw settled.error
@@ -92,38 +94,34 @@ export class HandlerTransaction<Tx extends SqliteConnection> {
     }
   }
 
-  async #commit<R>(outcome: Outcome | undefined, value: R): Promise<TransactionResult<R>> {
+  async #commit<R>({ outcome, value, messages = [] }: Extract<TransactionEnd<R>, { end: 'commit' }>): Promise<TransactionResult<R>> {
     const { claim } = this.#parts
     const connection = this.#connection
-    if (claim === undefined) return this.#commitPlain(value)
+    if (claim === undefined) return this.#commitPlain(value, messages)
     if (outcome === undefined) {
       this.#undoOwn()
       throw new TypeError('a claimed transaction is committed with an outcome')
     }
-    if (!connection.inTransaction) return this.#completeAlone(claim.ownership, outcome, value)
-    const word = this.#completeHere(claim.ownership, outcome)
+    if (!connection.inTransaction) return this.#completeAlone(claim.ownership, outcome, value, messages)
+    const word = this.#completeHere(claim.ownership, outcome, messages)
     if (word !== 'done') return this.#refuseCommit(claim.ownership)
     const own = connection.releaseSavepoint(mark)
     this.#commitHere()
     return { word: 'committed', value, alone: !own }
   }
 
-  #commitPlain<R>(value: R): TransactionResult<R> {
+  #commitPlain<R>(value: R, messages: readonly OutboxRow[]): TransactionResult<R> {
+    // Without a transaction each of them commits by itself.
+    orRollBack(this.#connection, () => addMessages(this.#connection, messages, this.#parts.clock.nowMs()))
     if (!this.#connection.inTransaction) return { word: 'committed', value, alone: true }
     const own = this.#connection.releaseSavepoint(mark)
     this.#commitHere()
     return { word: 'committed', value, alone: !own }
   }
 
-  #completeHere(ownership: Ownership, outcome: Outcome): CompleteAnswer {
+  #completeHere(ownership: Ownership, outcome: Outcome, messages: readonly OutboxRow[]): CompleteAnswer {
     try {
-      return moveRow<'complete'>(
-        this.#connection,
-        ownership.id,
-        { type: 'complete', ownership, outcome },
-        this.#parts.clock.nowMs(),
-        noTrace,
-      )
+      return completeWith(this.#connection, ownership, outcome, messages, this.#parts.clock.nowMs())
     } catch (error) {
       // When the handler has committed a transaction of its own before, undoing this one does not undo that.
       throw storeError(error, this.#undoOwn() ? 'no' : 'unknown')
@@ -145,9 +143,9 @@ export class HandlerTransaction<Tx extends SqliteConnection> {
   }
 
   /** The transaction is over: by the handler's COMMIT, then the claim stands, or because SQLite or the handler rolled it back. */
-  async #completeAlone<R>(ownership: Ownership, outcome: Outcome, value: R): Promise<TransactionResult<R>> {
+  async #completeAlone<R>(ownership: Ownership, outcome: Outcome, value: R, messages: readonly OutboxRow[]): Promise<TransactionResult<R>> {
     this.#leave()
-    const word = await this.#parts.aftermath.completeWhatStands(ownership, outcome)
+    const word = await this.#parts.aftermath.completeWhatStands(ownership, outcome, messages)
     if (word === undefined) throw dead()
     return word === 'done' ? { word: 'committed', value, alone: true } : { word: 'fenced' }
   }

@@ -1,5 +1,6 @@
 import type { AuditCount, StoreStats, TrailEntry } from '../../core/index.ts'
 import { nextTurn } from './event-loop.ts'
+import { freezeHeld } from './legal-hold.ts'
 import { dayOf } from './record-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 
@@ -31,17 +32,17 @@ export function readTrail(connection: Connection, id: Uint8Array): TrailEntry[] 
 }
 
 /** Rows removed in one transaction; more would hold the event loop and the writer for too long. */
-export const sweepChunk = 250
+const sweepChunk = 250
 
 /** Removes records past their own policy, oldest first. Answers how many. */
-export function sweepRecords(connection: Connection, nowMs: number, limit: number): number {
+function sweepRecords(connection: Connection, nowMs: number, limit: number): number {
   const due = 'SELECT id FROM oncely_keys WHERE removable_at_ms <= ? ORDER BY removable_at_ms, id LIMIT ?'
   connection.run(`DELETE FROM oncely_outcomes WHERE id IN (${due})`, nowMs, limit)
   return connection.run(`DELETE FROM oncely_keys WHERE id IN (${due})`, nowMs, limit)
 }
 
 /** Removes outcomes whose retention has ended, and lines of the trail past `trailMs` whose record is gone. */
-export function sweepAged(connection: Connection, nowMs: number, trailMs: number, limit: number): number {
+function sweepAged(connection: Connection, nowMs: number, trailMs: number, limit: number): number {
   const outcomes = connection.run(
     `DELETE FROM oncely_outcomes WHERE rowid IN (
        SELECT rowid FROM oncely_outcomes WHERE expiry_day <= ? AND id NOT IN (SELECT id FROM oncely_held) LIMIT ?)`,
@@ -91,4 +92,27 @@ function readPart(connection: Connection, part: number): PartRow[] {
     from,
     to,
   )
+}
+
+/** Lets go of what has aged, in steps of `sweepChunk` rows with a turn of the event loop between them. Answers how many records. */
+export async function sweepFile(
+  write: <R>(step: (connection: Connection) => R) => Promise<R>,
+  nowMs: number,
+  trailMs: number,
+  batchMax: number,
+): Promise<number> {
+  const chunked = async (remove: (connection: Connection, limit: number) => number): Promise<number> => {
+    let removed = 0
+    for (;;) {
+      const limit = Math.min(sweepChunk, batchMax - removed)
+      const now = limit === 0 ? 0 : await write((connection) => remove(connection, limit))
+      removed += now
+      if (limit === 0 || now < limit) return removed
+      await nextTurn()
+    }
+  }
+  await write(freezeHeld)
+  const removed = await chunked((connection, limit) => sweepRecords(connection, nowMs, limit))
+  await chunked((connection, limit) => sweepAged(connection, nowMs, trailMs, limit))
+  return removed
 }
