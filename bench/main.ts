@@ -10,13 +10,14 @@ import { claimsSqlite } from './claims-sqlite.ts'
 import { fingerprint } from './fingerprint.ts'
 import { firstRunPostgres } from './first-run-postgres.ts'
 import { describeCommit, describeMachine } from './machine.ts'
+import { outbox } from './outbox.ts'
 import { Progress } from './progress.ts'
 import { replay } from './replay.ts'
 import { jsonLine, textTable, writeResults } from './report.ts'
 import { root, scratch } from './repository.ts'
 import { size } from './size.ts'
 
-const benchmarks: readonly Benchmark[] = [replay, fingerprint, claimsSqlite, firstRunPostgres, size]
+const benchmarks: readonly Benchmark[] = [replay, fingerprint, claimsSqlite, firstRunPostgres, outbox, size]
 
 const profiles = join(scratch, 'profile')
 

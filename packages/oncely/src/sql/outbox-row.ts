@@ -2,7 +2,7 @@ import type { OutboxStats, ParkedAggregate, StoredMessage } from '../core/index.
 import { bytesOf, numberOf, type Row, textOf } from './row.ts'
 
 /** Text that a server may have given back as bytes. */
-export function wordOf(value: unknown): string {
+function wordOf(value: unknown): string {
   return value instanceof Uint8Array ? new TextDecoder().decode(value) : textOf(value)
 }
 

@@ -4,7 +4,8 @@ import { handle } from 'oncely/adapter/fetch'
 import { reply } from 'oncely/http'
 import { postgresStore } from 'oncely/store/postgres'
 import { describe, expect, test } from 'vitest'
-import type { SqlLayer } from '../../src/core/index.ts'
+import { type BucketLease, type OutboxRow, outboxRow, type SqlLayer } from '../../src/core/index.ts'
+import { nodeHasher } from '../../src/platform/index.ts'
 import { effects, openPlace, type Place, serverUrl, urlOf } from '../store/postgres-fixture.ts'
 import { postgresProxy } from '../support/postgres-proxy.ts'
 import { acquired, commit, newId, options, outcomeOf, request } from '../support/transaction-claim.ts'
@@ -36,6 +37,10 @@ interface World extends LayerHarness<Tx> {
 }
 
 const call = { principal: 'acme', key: 'k1', input: { amount: 1 } }
+function message(letter: string): OutboxRow {
+  return outboxRow(nodeHasher, letter, 0, { topic: letter, aggregate: 'one', payload: `${letter} ü $1 ?` })
+}
+
 const never = (): never => {
   throw new Error('it ran')
 }
@@ -332,6 +337,28 @@ export function layerSuite<Handle>(openLayer: OpenLayer<Handle>, { extra, extraW
           await scope.complete(ownership, outcomeOf('paid'))
         })
         expect(proxy.roundTrips.length - without).toBe(extraWithin)
+        // Messages ride in the statement that completes.
+        proxy.reset()
+        await store.transact(request(newId()), options, async ({ tx }) => {
+          await work(tx)
+          return { ...commit('paid'), messages: [message('a')] }
+        })
+        expect(proxy.roundTrips.length - without).toBe(extra)
+        proxy.reset()
+        await harness.begin(async (tx) => {
+          const scope = store.within(tx)
+          const { ownership } = acquired(await scope.claim(request(newId())))
+          await work(tx)
+          await scope.complete(ownership, outcomeOf('paid'), [message('b'), message('c')])
+        })
+        expect(proxy.roundTrips.length - without).toBe(extraWithin)
+        await harness.begin(async (tx) => store.outbox?.enqueue(tx, [message('d')]))
+        const [lease] = (await store.outbox?.lease({ owner: 'relay', leaseMs: 10_000, bucketsMax: 1, sinks: [''] })) ?? []
+        const messages = lease && (await store.outbox?.read(lease, { leaseMs: 10_000, messagesMax: 9, sinks: [''] }))
+        expect(messages).toMatchObject(
+          [...'abcd'].map((letter) => ({ topic: letter, payload: new TextEncoder().encode(`"${letter} ü $1 ?"`) })),
+        )
+        expect(await store.outbox?.settle(lease as BucketLease, { sent: [], freed: [], held: [] })).toBe('done')
         await harness.close()
         await proxy.close()
       }),

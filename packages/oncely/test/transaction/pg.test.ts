@@ -1,6 +1,8 @@
 import { Pool, type PoolClient } from 'pg'
 import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { SqlLayer, TransactionalStore } from '../../src/core/index.ts'
+import { outboxRow } from '../../src/core/index.ts'
+import { nodeHasher } from '../../src/platform/index.ts'
 import { postgresStore } from '../../src/store/postgres/index.ts'
 import { fromPg } from '../../src/transaction/pg/index.ts'
 import { begin, inPlace, serverUrl } from '../store/postgres-fixture.ts'
@@ -37,6 +39,15 @@ describe('round trips', () => {
       expect(proxy.roundTrips[0]).toMatch(/^BEGIN; .*oncely_claim/)
       expect(proxy.roundTrips[4]).toMatch(/oncely_complete.*; COMMIT$/)
       expect(await store.read(paid)).toMatchObject({ state: 'completed', outcome: outcomeOf('paid') })
+
+      proxy.reset()
+      await store.transact(request(newId()), options, async ({ tx }) => {
+        await handle(tx)
+        return { ...commit(), messages: [outboxRow(nodeHasher, 'origin', 0, { topic: 'payments', payload: 1 })] }
+      })
+      expect(proxy.roundTrips.length, 'with a message').toBe(5)
+      expect(proxy.roundTrips[4]).toMatch(/oncely_outbox.*oncely_complete.*; COMMIT$/)
+      expect(await store.outbox?.stats()).toMatchObject({ backlog: 1 })
       await proxy.close()
     }),
   )

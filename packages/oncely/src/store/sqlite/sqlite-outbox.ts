@@ -26,59 +26,57 @@ import type { Connection, SqliteConnection } from './sqlite-connection.ts'
 import { storeError } from './sqlite-error.ts'
 import type { SqliteFile } from './sqlite-file.ts'
 
-export interface SqliteOutboxParts<Tx extends SqliteConnection> {
-  readonly clock: Clock
-  readonly file: () => Promise<SqliteFile<Tx>>
-  readonly connectionOf: (tx: Tx) => Connection
-}
-
 /** The outbox beside the records, in the same file. A look that finds nothing does not ask for the writer. */
 export class SqliteOutbox<Tx extends SqliteConnection> implements OutboxStore<Tx> {
-  readonly #parts: SqliteOutboxParts<Tx>
+  readonly #clock: Clock
+  readonly #file: () => Promise<SqliteFile<Tx>>
+  readonly #connectionOf: (tx: Tx) => Connection
 
-  constructor(parts: SqliteOutboxParts<Tx>) {
-    this.#parts = parts
+  constructor(clock: Clock, file: () => Promise<SqliteFile<Tx>>, connectionOf: (tx: Tx) => Connection) {
+    this.#clock = clock
+    this.#file = file
+    this.#connectionOf = connectionOf
   }
 
   async enqueue(tx: Tx, rows: readonly OutboxRow[]): Promise<void> {
     try {
-      addMessages(this.#parts.connectionOf(tx), rows, this.#nowMs())
+      addMessages(this.#connectionOf(tx), rows, this.#nowMs())
     } catch (error) {
       throw storeError(error, 'no')
     }
   }
 
   async lease(request: OutboxLeaseRequest): Promise<readonly BucketLease[]> {
-    const file = await this.#parts.file()
+    const file = await this.#file()
     if (!(await file.read((reader) => anythingDue(reader, request.sinks, this.#nowMs())))) return []
     return file.write((writer) => leaseBuckets(writer, request, this.#nowMs()))
   }
 
   async read(lease: BucketLease, request: OutboxReadRequest): Promise<readonly StoredMessage[] | 'lost'> {
-    return (await this.#parts.file()).write((writer) => readMessages(writer, lease, request, this.#nowMs()))
+    return (await this.#file()).write((writer) => readMessages(writer, lease, request, this.#nowMs()))
   }
 
   async settle(lease: BucketLease, settlement: OutboxSettlement): Promise<'done' | 'lost'> {
-    return (await this.#parts.file()).write((writer) => settleMessages(writer, lease, settlement, this.#nowMs()))
+    return (await this.#file()).write((writer) => settleMessages(writer, lease, settlement, this.#nowMs()))
   }
 
   async release(lease: BucketLease): Promise<void> {
-    await (await this.#parts.file()).write((writer) => releaseBucket(writer, lease, this.#nowMs()))
+    await (await this.#file()).write((writer) => releaseBucket(writer, lease, this.#nowMs()))
   }
 
   async stats(): Promise<OutboxStats> {
-    return (await this.#parts.file()).read((reader) => readOutboxStats(reader, this.#nowMs()))
+    return (await this.#file()).read((reader) => readOutboxStats(reader, this.#nowMs()))
   }
 
   async parked(limit: number): Promise<readonly ParkedAggregate[]> {
-    return (await this.#parts.file()).read((reader) => readParked(reader, limit))
+    return (await this.#file()).read((reader) => readParked(reader, limit))
   }
 
   async redrive(aggregate: OutboxAggregate): Promise<boolean> {
-    return (await this.#parts.file()).write((writer) => redriveAggregate(writer, aggregate))
+    return (await this.#file()).write((writer) => redriveAggregate(writer, aggregate))
   }
 
   #nowMs(): number {
-    return Math.floor(this.#parts.clock.nowMs())
+    return Math.floor(this.#clock.nowMs())
   }
 }

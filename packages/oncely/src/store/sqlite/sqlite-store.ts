@@ -111,11 +111,8 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     this.#patience = patience
     this.#clock = patience.clock
     this.#trailMs = trailMs
-    this.outbox = new SqliteOutbox<Tx>({
-      clock: patience.clock,
-      file: async () => (await this.#opened()).file,
-      connectionOf: (tx) => this.#connectionOf(tx),
-    })
+    const file = async (): Promise<SqliteFile<Tx>> => (await this.#opened()).file
+    this.outbox = new SqliteOutbox(patience.clock, file, (tx) => this.#connectionOf(tx))
   }
 
   async open(): Promise<StoreInfo> {
@@ -176,11 +173,12 @@ class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     { reason, batchMax }: { readonly reason: string; readonly batchMax: number },
   ): Promise<ErasureBatch> {
     const { file } = await this.#opened()
-    const erase = (writer: Connection, id: Uint8Array): void => {
-      const record = readRecord(writer, id)
-      if (record !== undefined) eraseRow(writer, record, this.#clock.nowMs(), reason)
-    }
-    return file.write((writer) => eraseOf(writer, principal, batchMax, (id) => erase(writer, id)))
+    return file.write((writer) =>
+      eraseOf(writer, principal, batchMax, (id) => {
+        const record = readRecord(writer, id)
+        if (record !== undefined) eraseRow(writer, record, this.#clock.nowMs(), reason)
+      }),
+    )
   }
 
   async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
