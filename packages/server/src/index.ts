@@ -1,5 +1,6 @@
 export { ClaimsServer, type ClaimsServerOptions } from './claims/claims-server.ts'
-export { Gateway, type GatewayOptions } from './gateway/gateway.ts'
+export { Gateway } from './gateway/gateway.ts'
+export type { GatewayOptions } from './gateway/gateway-options.ts'
 export type { GatewayProtection, GatewayRoute } from './gateway/gateway-protection.ts'
 export type { ApiKey } from './identity/api-key.ts'
 export type { JwtOptions } from './identity/json-web-token.ts'

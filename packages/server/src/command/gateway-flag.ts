@@ -1,6 +1,6 @@
 import { ConfigurationError, type PolicyName, type PolicyOptions } from 'oncely'
 import { type GatewayConfig, policyOptionsOf } from '../config/gateway-config.ts'
-import type { GatewayOptions } from '../gateway/gateway.ts'
+import type { GatewayOptions } from '../gateway/gateway-options.ts'
 import type { GatewayRoute } from '../gateway/gateway-protection.ts'
 import { type CredentialFlags, readCredentials } from '../identity/credential-file.ts'
 

@@ -1,6 +1,7 @@
 import { ConfigurationError, createOncely, type Oncely, type Store } from 'oncely'
 import { FileWatch } from '../config/file-watch.ts'
-import { Gateway, type GatewayOptions } from '../gateway/gateway.ts'
+import { Gateway } from '../gateway/gateway.ts'
+import type { GatewayOptions } from '../gateway/gateway-options.ts'
 import { CallerSource } from '../identity/caller.ts'
 import { credentialFiles } from '../identity/credential-file.ts'
 import { namedStore } from '../store/named-store.ts'

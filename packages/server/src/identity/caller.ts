@@ -113,7 +113,7 @@ function only(request: IncomingMessage, name: string): string | undefined {
 }
 
 /** The credential of `Authorization: Bearer` (RFC 6750 §2.1). */
-export function bearerOf(request: IncomingMessage): string | undefined {
+function bearerOf(request: IncomingMessage): string | undefined {
   return /^bearer +([^\s,]+) *$/i.exec(only(request, 'authorization') ?? '')?.[1]
 }
 
