@@ -16,11 +16,11 @@ import { root } from './tools.mjs'
  * @property {string} [unavailable] why it runs nowhere yet
  */
 
-const onPostgres = /^(store\/postgres|lock\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
+const onPostgres = /^((store|inbox)\/postgres|lock\/postgres|transaction\/(?!sqlite|mysql)|process\/postgres|server\/postgres)/
 const onRedis = /^((store|process)\/redis|(lock|process)\/redlock)/
 const onEtcd = /^((store|lock|process)\/etcd|etcd\/)/
 const onZookeeper = /^(lock|process)\/zookeeper/
-const onMysql = /^(store\/mysql|transaction\/mysql2|process\/mysql)/
+const onMysql = /^((store|inbox)\/mysql|transaction\/mysql2|process\/mysql)/
 
 /** @type {readonly Lane[]} */
 export const lanes = [
@@ -31,7 +31,7 @@ export const lanes = [
     tests: [/^(core|platform|http|adapter|client|webhook|schedule|outbox|testing|package)\//, /^store\/memory/],
     coverage: true,
   },
-  { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction)\/sqlite/] },
+  { name: 'sqlite', about: 'SQLite store and transactions', tests: [/^(store|transaction|inbox)\/sqlite/] },
   { name: 'postgres', about: 'PostgreSQL store, transactions and locks, on a real server', needs: ['postgres'], tests: [onPostgres] },
   { name: 'server', about: 'gateway and command line, as real processes', tests: [/^server\/(?!postgres)/] },
   { name: 'mysql', about: 'MySQL store and transactions, on a real MariaDB', needs: ['mariadb'], tests: [onMysql] },

@@ -76,6 +76,7 @@ export {
   type HandlerContext,
   type Hold,
   type HoldRequest,
+  InboxPositionLost,
   InvalidInput,
   isOncelyError,
   KeyInvalid,

@@ -28,6 +28,7 @@ export type OncelyErrorCode =
   | 'ONCELY_OUTBOX_SEALED'
   | 'ONCELY_UNSUPPORTED'
   | 'ONCELY_DRAINING'
+  | 'ONCELY_INBOX_POSITION'
 
 export interface OncelyErrorOptions {
   readonly cause?: unknown
@@ -232,5 +233,12 @@ export class Unsupported extends OncelyError {
 export class Draining extends OncelyError {
   constructor(options?: OncelyErrorOptions) {
     super('ONCELY_DRAINING', 'This process is draining and claims nothing new; repeat with the same key.', retryable, options)
+  }
+}
+
+/** A partition's messages are not the ones that its applied offset counts: the source was made anew, or has lost its end. */
+export class InboxPositionLost extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_INBOX_POSITION', message, final, options)
   }
 }

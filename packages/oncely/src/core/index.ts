@@ -26,6 +26,7 @@ export {
   ConfigurationError,
   Draining,
   ForeignTransaction,
+  InboxPositionLost,
   InvalidInput,
   isOncelyError,
   KeyInvalid,
@@ -61,6 +62,23 @@ export type { Forecast, ForecastDay } from './forecast.ts'
 export { type FunctionCall, type HandlerContext, type RunResult, validateInput } from './function-call.ts'
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
+export type {
+  AssignedPartition,
+  DeadLetter,
+  InboxEnd,
+  InboxPartition,
+  InboxStart,
+  InboxState,
+  InboxStats,
+  InboxStore,
+  OffsetStep,
+  ParkedLease,
+  ParkedMessage,
+  PartitionOffset,
+  PartitionPosition,
+  QuarantineReason,
+  ReceivedMessage,
+} from './inbox.ts'
 export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
 export { LeasedLock, type LeasedLockParts } from './leased-lock.ts'
 export { heldTombstoneMs, holdParts } from './legal-hold.ts'
@@ -114,6 +132,7 @@ export {
   survivesOrder,
 } from './policy.ts'
 export { clientName, type Secret } from './preparation.ts'
+export { type QuarantineCall, type QuarantineWord, quarantineRecord, transactPlainly } from './quarantine.ts'
 export type { Random } from './random.ts'
 export {
   ageOf,

@@ -1,3 +1,4 @@
+import type { InboxStore } from './inbox.ts'
 import type { Outcome } from './outcome.ts'
 import type { Bind, FencingToken, OncelyRecord, RecordPolicy, RecordState } from './record.ts'
 
@@ -49,6 +50,8 @@ export interface Store {
   usage?(): Promise<StorageUsage>
   /** The `instanceId` as it is now, where reading it is cheaper than `open()`. A restore or a promotion renews it. */
   instanceId?(): Promise<string>
+  /** What consumers of messages keep beside their records, where the store can. */
+  readonly inbox?: InboxStore<never>
   close(): Promise<void>
 }
 

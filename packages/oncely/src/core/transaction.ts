@@ -1,12 +1,15 @@
+import type { InboxStore } from './inbox.ts'
 import type { OutboxRow, OutboxStore } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
-import type { ClaimAnswer, ClaimRequest, CompleteAnswer, Ownership, Store } from './store.ts'
+import type { ClaimAnswer, ClaimRequest, CompleteAnswer, OwnerAnswer, Ownership, Store } from './store.ts'
 
 /**
  * The port of a store whose record commits together with the user's own rows. `Tx` is the handle of the user's data layer, the
  * same one the handler gets.
  */
 export interface TransactionalStore<Tx> extends Store {
+  /** What consumers of messages keep; absent in a store that keeps none. */
+  readonly inbox?: InboxStore<Tx>
   /** Messages that commit with the user's rows; absent in a store that keeps none. */
   readonly outbox?: OutboxStore<Tx>
   /**
@@ -72,6 +75,8 @@ export type TransactionErrorMeaning = 'retry' | 'in-progress' | 'dead' | 'unavai
 export interface TransactionScope {
   /** Takes a savepoint, then claims. */
   claim(request: ClaimRequest): Promise<ClaimAnswer>
+  /** Ends the claim without an outcome: nobody runs the key until an operator decides. Gives the savepoint up. */
+  quarantine(ownership: Ownership, change: { readonly reason: string }): Promise<OwnerAnswer>
   /** Writes the messages, completes and gives the savepoint up. */
   complete(ownership: Ownership, outcome: Outcome, messages?: readonly OutboxRow[]): Promise<CompleteAnswer>
   /** Goes back to the savepoint: claim and effects of this call are undone, the user's transaction lives on. */

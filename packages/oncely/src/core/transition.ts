@@ -21,7 +21,7 @@ import type {
  *                     ├─release─▶ released ──claim──▶ running
  *                     ├─seal────▶ uncertain ──▶ completed   by the late owner while its token is newest, or by a resolution
  *                     │                     └─▶ released    by a resolution: proven not applied
- *                     └─attempts exhausted──▶ quarantined ──resolution──▶ released | completed
+ *                     └─attempts exhausted, or given up by its owner──▶ quarantined ──resolution──▶ released | completed
  *
  * Only `completed` ages. Nothing else becomes claimable by age: an uncertain record past its tombstone answers `expired`.
  */
@@ -31,6 +31,7 @@ export type RecordEvent =
   | { readonly type: 'complete'; readonly ownership: Ownership; readonly outcome: Outcome }
   | { readonly type: 'release'; readonly ownership: Ownership; readonly declared: boolean }
   | { readonly type: 'seal'; readonly ownership: Ownership; readonly reason: string }
+  | { readonly type: 'quarantine'; readonly ownership: Ownership; readonly reason: string }
   | { readonly type: 'resolve'; readonly resolution: Resolution }
 
 interface Answers {
@@ -39,6 +40,7 @@ interface Answers {
   complete: CompleteAnswer
   release: ReleaseAnswer
   seal: OwnerAnswer
+  quarantine: OwnerAnswer
   resolve: ResolveAnswer
 }
 
@@ -71,6 +73,8 @@ function apply(record: OncelyRecord | undefined, event: RecordEvent, nowMs: numb
       return release(record, event, nowMs)
     case 'seal':
       return seal(record, event, nowMs)
+    case 'quarantine':
+      return quarantine(record, event, nowMs)
     case 'resolve':
       return resolve(record, event.resolution, nowMs)
     default:
@@ -211,6 +215,13 @@ function seal(record: OncelyRecord | undefined, event: EventOf<'seal'>, nowMs: n
     record: { ...base(record), state: 'uncertain', leaseEndMs, sealedAtMs: nowMs, reason: event.reason, resolverUntilMs: 0 },
     answer: 'done',
   }
+}
+
+function quarantine(record: OncelyRecord | undefined, event: EventOf<'quarantine'>, nowMs: number): Transition<'quarantine'> {
+  if (record === undefined || !owns(record, event.ownership)) return { record, answer: 'lost' }
+  if (record.state === 'quarantined') return { record, answer: 'done' }
+  if (record.state !== 'running') return { record, answer: 'lost' }
+  return { record: { ...base(record), state: 'quarantined', quarantinedAtMs: nowMs, reason: event.reason }, answer: 'done' }
 }
 
 function resolve(record: OncelyRecord | undefined, resolution: Resolution, nowMs: number): Transition<'resolve'> {

@@ -8,6 +8,7 @@ import {
   formatToken,
   type OncelyRecord,
   type Outcome,
+  type OwnerAnswer,
   type Ownership,
   type RecordEvent,
   type StoreStats,
@@ -31,6 +32,7 @@ export interface SimRow {
   readonly value: string
 }
 
+type EventOf<E extends RecordEvent['type']> = Extract<RecordEvent, { type: E }>
 /** An open transaction: what it has written is seen by nobody else until it commits. */
 interface OpenTransaction {
   readonly id: number
@@ -219,10 +221,17 @@ export class SimDatabase implements SimService {
   }
 
   completeInside(id: number, ownership: Ownership, outcome: Outcome): CompleteAnswer {
+    return this.#moveInside<'complete'>(id, ownership, { type: 'complete', ownership, outcome })
+  }
+
+  quarantineInside(id: number, ownership: Ownership, reason: string): OwnerAnswer {
+    return this.#moveInside<'quarantine'>(id, ownership, { type: 'quarantine', ownership, reason })
+  }
+
+  #moveInside<E extends RecordEvent['type']>(id: number, owner: Ownership, event: EventOf<E>): Transition<E>['answer'] {
     const transaction = this.#open(id)
-    const hex = toHex(ownership.id)
-    const before = transaction.view.get(hex) ?? this.#records.get(hex)
-    const { record, answer } = this.#moved<'complete'>(before, { type: 'complete', ownership, outcome })
+    const before = transaction.view.get(toHex(owner.id)) ?? this.#records.get(toHex(owner.id))
+    const { record, answer } = this.#moved<E>(before, event)
     if (answer === 'done' && record !== undefined) this.#see(transaction, before, record, untraced)
     return answer
   }
@@ -311,9 +320,9 @@ export class SimDatabase implements SimService {
     return this.#locks.has(pairLock) ? { word: 'in-progress', retryAfterMs } : { word: 'mismatch' }
   }
 
-  #moved<E extends RecordEvent['type']>(record: OncelyRecord | undefined, event: Extract<RecordEvent, { type: E }>): Transition<E> {
+  #moved<E extends RecordEvent['type']>(record: OncelyRecord | undefined, event: EventOf<E>): Transition<E> {
     const seen = misread(this.#bug, record, event)
-    const moved = transition<E>(seen.record, seen.event as Extract<RecordEvent, { type: E }>, this.nowMs())
+    const moved = transition<E>(seen.record, seen.event as EventOf<E>, this.nowMs())
     return moved.record === seen.record ? { ...moved, record } : moved
   }
 

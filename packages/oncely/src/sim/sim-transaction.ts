@@ -3,6 +3,7 @@ import {
   type ClaimRequest,
   type CompleteAnswer,
   type Outcome,
+  type OwnerAnswer,
   type Ownership,
   StoreUnavailable,
   type TransactionScope,
@@ -108,6 +109,8 @@ export class SimTransaction {
         }),
       complete: (ownership: Ownership, outcome: Outcome): Promise<CompleteAnswer> =>
         this.#statement('complete within', (database) => database.completeInside(this.#id, ownership, outcome)),
+      quarantine: (ownership: Ownership, change: { readonly reason: string }): Promise<OwnerAnswer> =>
+        this.#statement('quarantine within', (database) => database.quarantineInside(this.#id, ownership, change.reason)),
       rollBack: (): Promise<void> => this.#statement('roll back to the savepoint', () => undo()),
     }
   }

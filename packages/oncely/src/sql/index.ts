@@ -1,6 +1,8 @@
 export { callbackTransaction } from './callback-transaction.ts'
 export { Dictionary, type DictionaryIds } from './dictionary.ts'
 export { errorChain } from './error-chain.ts'
+export { inboxStatsRow, letterRow, offsetRow, parkedRow, stateRow } from './inbox-row.ts'
+export { envelopeOf } from './message-envelope.ts'
 export {
   type AppliedMigration,
   appliedMigrations,

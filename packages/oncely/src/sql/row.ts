@@ -30,7 +30,7 @@ export function numberOf(value: unknown): number {
   return Number(value ?? 0)
 }
 
-function bigintOf(value: unknown): bigint {
+export function bigintOf(value: unknown): bigint {
   return BigInt(value as string | number | bigint)
 }
 

@@ -1,3 +1,5 @@
+export type { ConsumerHarness, RunningConsumer, SuiteDelivery, SuiteMessage } from './consumer-harness.ts'
+export { type ConsumerSuiteOptions, consumerSuite } from './consumer-suite.ts'
 export type {
   HttpStoreHarness,
   HttpSuiteOptions,

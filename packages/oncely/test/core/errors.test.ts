@@ -34,6 +34,7 @@ const errors: readonly OncelyError[] = [
   new core.OutboxSealed(message, { cause }),
   new core.Unsupported(message, { cause }),
   new core.Draining({ cause }),
+  new core.InboxPositionLost('the source was made anew', { cause }),
 ]
 
 /** The rows of the table: code, when, retryable, same key, what to do. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { OncelyRecord, Ownership } from '../../src/core/index.ts'
+import { type OncelyRecord, type Ownership, transition } from '../../src/core/index.ts'
 import {
   completedLife,
   Life,
@@ -59,6 +59,24 @@ describe('an owner', () => {
     const { life, ownership } = completedLife()
     life.record = { ...(life.record as OncelyRecord & { state: 'completed' }), outcome: undefined }
     expect(life.complete(ownership)).toBe('conflict')
+  })
+
+  test('takes its record out of circulation, again without a change, and only while it runs', () => {
+    const life = new Life()
+    const ownership = life.acquire()
+    const quarantine = (proof: Ownership) =>
+      transition<'quarantine'>(life.record, { type: 'quarantine', ownership: proof, reason: 'poison' }, life.nowMs)
+    expect(quarantine({ ...ownership, attemptId: '00000000-0000-4000-8000-0000000000ff' })).toEqual({ record: life.record, answer: 'lost' })
+    const { record, answer } = quarantine(ownership)
+    expect(answer).toBe('done')
+    expect(record).toMatchObject({ state: 'quarantined', reason: 'poison', token: ownership.token, quarantinedAtMs: life.nowMs })
+    expect(transition<'quarantine'>(record, { type: 'quarantine', ownership, reason: 'again' }, life.nowMs)).toEqual({
+      record,
+      answer: 'done',
+    })
+    const sealed = sealedLife()
+    const late = transition<'quarantine'>(sealed.life.record, { type: 'quarantine', ownership: sealed.ownership, reason: 'late' }, startMs)
+    expect(late).toEqual({ record: sealed.life.record, answer: 'lost' })
   })
 
   test('seals, and seals again', () => {

@@ -1,5 +1,6 @@
 import { cacheBugs } from './cache-bugs.ts'
 import { httpBugs } from './http-bugs.ts'
+import { inboxBugs } from './inbox-bugs.ts'
 import { lifecycleBugs } from './lifecycle-bugs.ts'
 import { lockBugs } from './lock-bugs.ts'
 import { outboxBugs } from './outbox-bugs.ts'
@@ -8,7 +9,7 @@ import { outboxBugs } from './outbox-bugs.ts'
 export interface PlantedBug {
   /** The patch is `patches/<name>.patch`. */
   readonly name: string
-  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle' | 'lock' | 'outbox'
+  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle' | 'lock' | 'outbox' | 'inbox'
   readonly bug: string
   /** A file below `test/`, and the name of a test in it. */
   readonly caughtBy: { readonly file: string; readonly test: string }
@@ -335,4 +336,5 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...lifecycleBugs,
   ...lockBugs,
   ...outboxBugs,
+  ...inboxBugs,
 ]

@@ -173,6 +173,7 @@ describe('the schema', () => {
       'dfc142e24deb485d',
       'a28efc48fc551497',
       '7797a83f05ec21a0',
+      'b3dfbe7cb8db795d',
     ])
   })
 

@@ -3,6 +3,7 @@ import type {
   ClaimAnswer,
   ClaimRequest,
   CompleteAnswer,
+  InboxStore,
   OncelyRecord,
   OutboxStore,
   Outcome,
@@ -32,6 +33,7 @@ import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { nowMs } from './migrations/migration.ts'
 import { meaningOf, storeError, transactionMeaning } from './mysql-error.ts'
+import { MysqlInbox } from './mysql-inbox.ts'
 import { MysqlOutbox } from './mysql-outbox.ts'
 import { bytes, flag, integer, text } from './sql-literal.ts'
 import { sqlPlace } from './sql-name.ts'
@@ -69,6 +71,7 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
   readonly name = 'mysql'
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
   readonly outbox: OutboxStore<Tx>
+  readonly inbox: InboxStore<Tx>
   readonly #procedures: StoreProcedures<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -77,6 +80,7 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
   constructor(layer: SqlLayer<Tx>, options: MysqlStoreOptions) {
     this.#procedures = new StoreProcedures(layer, sqlPlace(options.prefix ?? 'oncely_'))
     this.outbox = new MysqlOutbox(this.#procedures)
+    this.inbox = new MysqlInbox(this.#procedures)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }

@@ -6,6 +6,7 @@ import {
   ForeignTransaction,
   type OutboxRow,
   type Outcome,
+  type OwnerAnswer,
   type Ownership,
   StoreUnavailable,
   TransactionEscaped,
@@ -16,8 +17,8 @@ import { answerOf, claimLine } from '../../sql/index.ts'
 import { boundAttempt, isBusy } from './claim-word.ts'
 import { meaningOf } from './mysql-error.ts'
 import { insertMessages } from './mysql-outbox.ts'
-import { bytes, uuid } from './sql-literal.ts'
-import type { InsideClaim, StoreProcedures } from './store-procedure.ts'
+import { bytes, text, uuid } from './sql-literal.ts'
+import { type InsideClaim, owned, type StoreProcedures } from './store-procedure.ts'
 import { conflict } from './transact.ts'
 
 let savepoints = 0
@@ -140,6 +141,14 @@ export class MysqlScope<Tx> implements TransactionScope {
           throw error
       }
     }
+  }
+
+  async quarantine(ownership: Ownership, { reason }: { readonly reason: string }): Promise<OwnerAnswer> {
+    const { owner, traceId } = this.#request ?? { owner: '', traceId: '' }
+    const statement = this.#procedures.call('quarantine', [...owned(ownership), text(owner), text(traceId), text(reason)])
+    const answer = answerOf(await this.#procedures.layer.run(this.#tx, [statement])) as OwnerAnswer
+    if (answer === 'done') await this.#release()
+    return answer
   }
 
   async rollBack(): Promise<void> {

@@ -6,6 +6,7 @@ import type {
   ErasureBatch,
   Hold,
   HoldTarget,
+  InboxStore,
   OncelyRecord,
   OutboxStore,
   Outcome,
@@ -35,6 +36,7 @@ import { claimLine, holdRow, recordRow, stateCodes, trailRows } from '../../sql/
 import { serverInfo } from './durability.ts'
 import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
+import { PostgresInbox } from './postgres-inbox.ts'
 import { PostgresOutbox } from './postgres-outbox.ts'
 import { bytes, flag, integer, text } from './sql-call.ts'
 import { sqlPlace } from './sql-name.ts'
@@ -74,6 +76,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   readonly name = 'postgres'
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
   readonly outbox: OutboxStore<Tx>
+  readonly inbox: InboxStore<Tx>
   readonly #functions: StoreFunctions<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -82,6 +85,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   constructor(layer: SqlLayer<Tx>, options: PostgresStoreOptions) {
     this.#functions = new StoreFunctions(layer, sqlPlace(options.schema ?? 'public', options.prefix ?? 'oncely_'))
     this.outbox = new PostgresOutbox(this.#functions)
+    this.inbox = new PostgresInbox(this.#functions)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }

@@ -6,6 +6,7 @@ import {
   ForeignTransaction,
   type OutboxRow,
   type Outcome,
+  type OwnerAnswer,
   type Ownership,
   StoreUnavailable,
   TransactionEscaped,
@@ -14,7 +15,8 @@ import {
 import { answerOf, type ClaimLine, claimLine } from '../../sql/index.ts'
 import { meaningOf } from './postgres-error.ts'
 import { withMessages } from './postgres-outbox.ts'
-import type { StoreFunctions } from './store-function.ts'
+import { text } from './sql-call.ts'
+import { owned, type StoreFunctions } from './store-function.ts'
 import { conflict, dead } from './transact.ts'
 
 let savepoints = 0
@@ -101,6 +103,14 @@ export class PostgresScope<Tx> implements TransactionScope {
           throw error
       }
     }
+  }
+
+  async quarantine(ownership: Ownership, { reason }: { readonly reason: string }): Promise<OwnerAnswer> {
+    const { owner, traceId } = this.#request ?? { owner: '', traceId: '' }
+    const { literal } = this.#functions.call('quarantine', [...owned(ownership), text(owner), text(traceId), text(reason)])
+    const answer = answerOf(await this.#functions.layer.run(this.#tx, [literal])) as OwnerAnswer
+    if (answer === 'done' && this.#savepoint !== undefined) await this.#release(this.#savepoint)
+    return answer
   }
 
   async rollBack(): Promise<void> {

@@ -1,3 +1,4 @@
+export type { SqliteStore } from './file-store.ts'
 export type { SqliteConnection, SqliteStatement, SqliteValue } from './sqlite-connection.ts'
 export type { SqliteStoreOptions } from './sqlite-options.ts'
-export { type SqliteStore, sqliteStore } from './sqlite-store.ts'
+export { sqliteStore } from './sqlite-store.ts'

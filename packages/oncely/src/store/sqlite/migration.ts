@@ -1,5 +1,6 @@
 import { type Random, StoreSchemaMismatch, toHex } from '../../core/index.ts'
 import { nodeHasher } from '../../platform/index.ts'
+import { inboxTables } from './inbox-migration.ts'
 import { outboxSchema } from './outbox-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 import { isMissingTable } from './sqlite-error.ts'
@@ -115,6 +116,7 @@ CREATE TABLE oncely_held (
 `,
   },
   { number: 3, name: 'outbox', breaking: false, sql: outboxSchema },
+  { number: 4, name: 'inbox', breaking: false, sql: inboxTables },
 ]
 
 const createMigrations = `

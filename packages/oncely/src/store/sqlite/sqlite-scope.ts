@@ -7,6 +7,7 @@ import {
   type OncelyRecord,
   type OutboxRow,
   type Outcome,
+  type OwnerAnswer,
   type Ownership,
   TransactionEscaped,
   type TransactionScope,
@@ -16,7 +17,7 @@ import {
 import { readInstance } from './instance.ts'
 import { completeWith } from './outbox-table.ts'
 import { busy, type Patience, patiently } from './patience.ts'
-import { claimRow, readRecord } from './record-table.ts'
+import { claimRow, moveRow, noTrace, readRecord } from './record-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 import { storeError } from './sqlite-error.ts'
 import type { Aftermath } from './sqlite-transaction.ts'
@@ -73,6 +74,18 @@ export class SqliteScope implements TransactionScope {
       return (await this.#parts.aftermath.completeWhatStands(ownership, outcome, messages)) ?? 'lost'
     }
     const answer = await this.#guarded(async () => completeWith(this.#connection, ownership, outcome, messages, this.#clock.nowMs()))
+    if (answer !== 'done') return answer
+    if (open !== undefined) this.#connection.releaseSavepoint(open.savepoint)
+    this.#open = undefined
+    return answer
+  }
+
+  async quarantine(ownership: Ownership, { reason }: { readonly reason: string }): Promise<OwnerAnswer> {
+    const open = this.#open
+    const event = { type: 'quarantine', ownership, reason } as const
+    const answer = await this.#guarded(async () =>
+      moveRow<'quarantine'>(this.#connection, ownership.id, event, this.#clock.nowMs(), noTrace),
+    )
     if (answer !== 'done') return answer
     if (open !== undefined) this.#connection.releaseSavepoint(open.savepoint)
     this.#open = undefined

@@ -32,7 +32,7 @@ export function readTrail(connection: Connection, id: Uint8Array): TrailEntry[] 
 }
 
 /** Rows removed in one transaction; more would hold the event loop and the writer for too long. */
-const sweepChunk = 250
+export const sweepChunk = 250
 
 /** Removes records past their own policy, oldest first. Answers how many. */
 function sweepRecords(connection: Connection, nowMs: number, limit: number): number {

@@ -34,6 +34,8 @@ export const modelCases: StoreCases = Object.fromEntries(
 )
 
 type Pick = <T>(values: readonly T[]) => T
+/** What a store can be told without a transaction. */
+type ModelEvent = Exclude<RecordEvent, { type: 'quarantine' }>
 type Answer = { readonly word: string } | string
 
 /** One life of 25 events on the store and on the model; fails with the events that led to the difference. */
@@ -44,7 +46,7 @@ async function liveOnce(harness: StoreHarness, pick: Pick): Promise<void> {
   const story: string[] = []
   let model: OncelyRecord | undefined
   let passedMs = 0
-  const step = async (event: RecordEvent): Promise<void> => {
+  const step = async (event: ModelEvent): Promise<void> => {
     const { answer, token } = await tell(store, id, event)
     const nowMs = (await harness.nowMs()) + (store.capabilities.clock === 'server' ? passedMs : 0)
     const expected = transition(model, event.type === 'claim' ? { ...event, token: token ?? event.token } : event, nowMs)
@@ -78,7 +80,7 @@ async function liveOnce(harness: StoreHarness, pick: Pick): Promise<void> {
   }
 }
 
-function randomEvent(pick: Pick, id: Uint8Array, owners: readonly Ownership[], model: OncelyRecord | undefined): RecordEvent {
+function randomEvent(pick: Pick, id: Uint8Array, owners: readonly Ownership[], model: OncelyRecord | undefined): ModelEvent {
   const owner = owners.length === 0 ? undefined : pick([owners.at(-1) as Ownership, owners.at(-1) as Ownership, pick(owners)])
   const type = pick(['claim', 'claim', 'claim', 'renew', 'complete', 'release', 'release', 'seal', 'seal', 'resolve', 'resolve'] as const)
   if (type === 'claim' || owner === undefined) {
@@ -120,7 +122,7 @@ function randomEvent(pick: Pick, id: Uint8Array, owners: readonly Ownership[], m
 }
 
 /** The same event as a call of the store. */
-async function tell(store: Store, id: Uint8Array, event: RecordEvent): Promise<{ readonly answer: Answer; readonly token?: FencingToken }> {
+async function tell(store: Store, id: Uint8Array, event: ModelEvent): Promise<{ readonly answer: Answer; readonly token?: FencingToken }> {
   switch (event.type) {
     case 'claim': {
       const answer = await store.claim(event.request)
@@ -169,7 +171,7 @@ function stateOf(record: OncelyRecord | undefined): string {
   return JSON.stringify({ state, token: formatToken(token), attemptId, attempt, begunAttempt, operation, bind, policy: policy.name })
 }
 
-function describe(event: RecordEvent): string {
+function describe(event: ModelEvent): string {
   switch (event.type) {
     case 'claim': {
       const { fingerprint, policy, begun, rerunnable, resolverMs, bind, attemptId } = event.request

@@ -1,0 +1,5 @@
+export { type CompactedBatch, type Compaction, type CompactionOptions, createCompaction } from './compaction.ts'
+export { createInbox } from './create-inbox.ts'
+export type { AckReason, Delivery, RetryReason } from './delivery.ts'
+export type { Decision, Inbox, ProcessOptions } from './inbox.ts'
+export type { InboxContext, InboxOptions } from './inbox-options.ts'
