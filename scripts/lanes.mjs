@@ -21,6 +21,9 @@ const onRedis = /^((store|process)\/redis|(lock|process)\/redlock)/
 const onEtcd = /^((store|lock|process)\/etcd|etcd\/)/
 const onZookeeper = /^(lock|process)\/zookeeper/
 const onMysql = /^((store|inbox)\/mysql|transaction\/mysql2|process\/mysql)/
+const onKafka = /^(consumer|process)\/kafka/
+const onRabbitmq = /^(consumer|process)\/rabbitmq/
+const onNats = /^(consumer|process)\/nats/
 
 /** @type {readonly Lane[]} */
 export const lanes = [
@@ -43,10 +46,13 @@ export const lanes = [
   },
   { name: 'etcd', about: 'etcd store and locks, on a real cluster of three, also while its nodes fail', needs: ['etcd'], tests: [onEtcd] },
   { name: 'zookeeper', about: 'ZooKeeper locks, on a real server', needs: ['zookeeper'], tests: [onZookeeper] },
+  { name: 'kafka', about: 'consumers and sinks of Kafka, on a real broker', needs: ['kafka', 'postgres'], tests: [onKafka] },
+  { name: 'rabbitmq', about: 'consumers and sinks of RabbitMQ, on a real broker', needs: ['rabbitmq', 'postgres'], tests: [onRabbitmq] },
+  { name: 'nats', about: 'consumers and sinks of NATS JetStream, on a real broker', needs: ['nats', 'postgres'], tests: [onNats] },
   {
     name: 'process',
     about: 'processes killed, stopped and restarted',
-    tests: [/^process\/(?!postgres|mysql|redis|redlock|etcd|zookeeper)/],
+    tests: [/^process\/(?!postgres|mysql|redis|redlock|etcd|zookeeper|kafka|rabbitmq|nats)/],
   },
   { name: 'browser', about: 'the client in a real browser, across origins and reloads', needs: ['chromium'], tests: [/^browser\//] },
   { name: 'sim', about: 'deterministic simulation', tests: [/^sim\//] },

@@ -3,31 +3,38 @@
 //   npm run services start [name…]     keeps them running until `stop`; `npm test` then uses them
 //   npm run services stop [name…]
 //   npm run services status
-//   npm run services:install           installs what is missing (Debian packages, as root)
+//   npm run services:install           installs what is missing (Debian packages, as root; Kafka through Maven)
+//   npm run services hold <name>       one more server of a message broker, for whoever holds it: it obeys the lines `restart`,
+//                                      `restart SIGKILL`, `SIGSTOP` and `SIGCONT` on its input, and ends with it
 //
 // The test runner calls `startServices`: each server is then a direct child of the runner, in a folder of its own that is
 // removed with it, so that several runs at once do not meet.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createInterface } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { chromium } from './services/chromium.mjs'
 import { etcd } from './services/etcd.mjs'
 import { homes, isAlive } from './services/host.mjs'
+import { kafka } from './services/kafka.mjs'
 import { mariadb } from './services/mariadb.mjs'
+import { nats } from './services/nats.mjs'
 import { postgres } from './services/postgres.mjs'
+import { rabbitmq } from './services/rabbitmq.mjs'
 import { redis, redisCluster, redisNodes } from './services/redis.mjs'
 import { zookeeper } from './services/zookeeper.mjs'
 import { root } from './tools.mjs'
 
 /**
- * @typedef {{ url: string, pid: number, companions?: readonly number[], place: string, stop: () => Promise<void> }} Started companions: further processes of a cluster
+ * @typedef {{ url: string, pid: number, companions?: readonly number[], place: string, stop: () => Promise<void>, restart?: (signal?: NodeJS.Signals) => Promise<void>, signal?: (signal: NodeJS.Signals) => void }} Started companions: further processes of a cluster
  * @typedef {object} Service
  * @property {string} name
  * @property {string} title what a reader calls it, with the oldest version that will do
  * @property {string} variable the environment variable through which tests get its URL
  * @property {readonly string[]} debianPackages
+ * @property {() => void} [install] the rest of the installation, once those packages are there
  * @property {() => string | undefined} find where it is installed
  * @property {NodeJS.Signals | undefined} [stopSignal] what asks it to end without waiting for its clients; default SIGTERM
  * @property {(options: { instance: string, detached: boolean }) => Promise<Started>} [start] absent for a program that tests start themselves
@@ -35,7 +42,7 @@ import { root } from './tools.mjs'
  */
 
 /** @type {readonly Service[]} */
-const services = [postgres, mariadb, redis, redisCluster, redisNodes, etcd, zookeeper, chromium]
+const services = [postgres, mariadb, redis, redisCluster, redisNodes, etcd, zookeeper, chromium, kafka, rabbitmq, nats]
 
 const stateFolder = join(root, '.cache/services')
 
@@ -107,7 +114,8 @@ function named(name) {
 
 /** @param {readonly Service[]} wanted */
 function install(wanted) {
-  const packages = wanted.filter((service) => service.find() === undefined).flatMap((service) => service.debianPackages)
+  const missing = wanted.filter((service) => service.find() === undefined)
+  const packages = missing.flatMap((service) => service.debianPackages)
   if (packages.length === 0) return
   if (process.getuid?.() !== 0 || spawnSync('apt-get', ['--version']).status !== 0) {
     console.error(`cannot install ${packages.join(', ')}: that takes apt-get and root; install them by hand`)
@@ -116,6 +124,7 @@ function install(wanted) {
   const settings = { stdio: /** @type {const} */ ('inherit'), env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' } }
   spawnSync('apt-get', ['update', '-qq'], settings)
   spawnSync('apt-get', ['install', '-y', '-qq', '--no-install-recommends', ...packages], settings)
+  for (const service of missing) service.install?.()
 }
 
 /** Ends servers, and removes folders, of runners that were killed before they could. */
@@ -168,6 +177,24 @@ async function stopDetached(service) {
 }
 
 /** @param {Service} service */
+async function hold(service) {
+  removeLeftovers()
+  const started = await service.start?.({ instance: `${service.name}-${process.pid}`, detached: false })
+  if (started?.restart === undefined || started.signal === undefined) throw new Error(`${service.name} cannot be held`)
+  children.add(started)
+  process.on('exit', killServices)
+  console.log(started.url)
+  for await (const line of createInterface({ input: process.stdin })) {
+    const [command, signal] = /** @type {[string, NodeJS.Signals | undefined]} */ (line.split(' '))
+    if (command === 'restart') await started.restart(signal)
+    else started.signal(/** @type {NodeJS.Signals} */ (command))
+    console.log(line)
+  }
+  started.signal('SIGCONT')
+  await stopServices()
+}
+
+/** @param {Service} service */
 function printStatus(service) {
   const running = runningDetached(service)
   console.log(`${service.name}: ${running?.url ?? 'does not run'}; ${service.title}: ${service.find() ?? 'not installed'}`)
@@ -178,13 +205,14 @@ if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.a
   const chosen = names.length === 0 ? services : names.map(named)
   if (command === 'start') for (const service of chosen) await startDetached(service)
   else if (command === 'stop') for (const service of chosen) await stopDetached(service)
+  else if (command === 'hold' && names.length === 1) for (const service of chosen) await hold(service)
   else if (command === 'status') chosen.forEach(printStatus)
   else if (command === 'install') {
     install(chosen)
     chosen.forEach(printStatus)
     if (chosen.some((service) => service.find() === undefined)) process.exitCode = 1
   } else {
-    console.error('usage: npm run services start|stop|status|install [name…]')
+    console.error('usage: npm run services start|stop|status|install [name…], or hold <name>')
     process.exitCode = 1
   }
 }
