@@ -26,6 +26,9 @@ interface BodyCapture {
   whenEnded: (() => void) | undefined
 }
 
+/** Node's HTTP/2 requests say otherwise whether they have a body and when it ends: a body taken for none would be a wrong replay. */
+const http2Fix = 'HTTP/2 requests are not supported here: end HTTP/2 in the proxy before this process, or in the gateway.'
+
 const noBody: RequestBody = { kind: 'bytes', bytes: new Uint8Array(0) }
 
 /**
@@ -34,7 +37,13 @@ const noBody: RequestBody = { kind: 'bytes', bytes: new Uint8Array(0) }
  */
 export function captureBody(request: IncomingMessage, bytesMax: number, all = false): void {
   const capturable = request as Capturable
-  if ((!all && request.headers['idempotency-key'] === undefined) || !hasBody(request) || capturable[captureKey] !== undefined) return
+  if (
+    request.httpVersionMajor > 1 ||
+    (!all && request.headers['idempotency-key'] === undefined) ||
+    !hasBody(request) ||
+    capturable[captureKey] !== undefined
+  )
+    return
   const late = request.readableLength > 0 || request.readableDidRead || request.complete
   capturable[captureKey] = { body: undefined, late, bytesMax, push: request.push, chunks: [], bytes: 0, whenEnded: undefined }
   if (!late) request.push = capturingPush
@@ -56,6 +65,7 @@ function capturingPush(this: IncomingMessage, chunk: Buffer | null, encoding?: B
 
 /** The body's bytes, captured or read here. Reading leaves the stream as it was: parsers after it get every byte. */
 export function requestBody(request: IncomingMessage, bytesMax: number): RequestBody | Promise<RequestBody> {
+  if (request.httpVersionMajor > 1) return { kind: 'not-captured', fix: http2Fix }
   const capture = (request as Capturable)[captureKey]
   if (capture?.body !== undefined) return capture.body
   if (!hasBody(request) || (request.readableEnded && !request.readableDidRead)) return noBody
