@@ -108,7 +108,7 @@ export class Oncely<Tx> {
     this.store = options.store
     this.limits = checkLimits(options.limits)
     this.#platform = platform
-    this.sweeper = new Sweeper(platform.clock, (batchMax) => this.store.sweep({ batchMax }))
+    this.sweeper = new Sweeper(platform.clock, (batchMax) => this.#sweepBatch(batchMax))
     this.#phase = options.phase ?? 'enforce'
     this.#encrypt = options.encrypt ?? false
     const { store, limits, namespace } = this
@@ -209,7 +209,13 @@ export class Oncely<Tx> {
 
   /** Removes one batch of records that have outlived their own policy. */
   async sweep(): Promise<SweepAnswer> {
-    return this.store.sweep({ batchMax: sweepBatchMax })
+    return this.#sweepBatch(sweepBatchMax)
+  }
+
+  async #sweepBatch(batchMax: number): Promise<SweepAnswer> {
+    const swept = await this.store.sweep({ batchMax })
+    await this.store.inbox?.sweep({ batchMax, marksMs: inboxMarksMs })
+    return swept
   }
 
   /** The id under which the store keeps the record of a caller's key; for operators, who know the caller and the key. */
@@ -375,6 +381,9 @@ export class Oncely<Tx> {
 }
 
 const sweepBatchMax = 5_000
+
+/** How long the marks of a message that never came back are kept; a broker that redelivers later counts its attempts anew. */
+const inboxMarksMs = 30 * 86_400_000
 /** What a legal hold is placed on. */
 export type HoldRequest = { readonly record: Uint8Array } | { readonly principal: string | typeof anonymous }
 

@@ -205,4 +205,27 @@ export function inboxCases<Tx>(open: () => Promise<InboxPlace<Tx>>): void {
       expect(await inbox.stats()).toMatchObject({ duplicates: 1, lateDuplicates: 0 })
     }),
   )
+
+  test(
+    'compaction: ids that are not known any more are swept with the records',
+    within(async (place) => {
+      const store = place.stores()
+      const { inbox: kept } = store
+      if (kept === undefined) throw new TypeError('no inbox')
+      const { operation, oncely } = consumer(place, { mode: 'message-id' }, store)
+      const compaction = createCompaction<Tx>(operation as never, { consumer: 'books', windowMs: 1_000 })
+      await oncely.open()
+      await operation.run({ principal: 'books', key: 'batch', input: [] }, async (context) => {
+        await compaction.keep((context as unknown as { tx: Tx }).tx, ['a'], (id) => id)
+      })
+      let removed = 0
+      const sweep = kept.sweep.bind(kept)
+      kept.sweep = async (limits) => {
+        const rows = await sweep(limits)
+        removed += rows
+        return rows
+      }
+      await expect.poll(async () => (await oncely.sweep(), removed), { timeout: 10_000 }).toBe(1)
+    }),
+  )
 }
