@@ -9,7 +9,8 @@ import {
   type Store,
   type TxOf,
 } from './core/index.ts'
-import { nodeCipher, nodeClock, nodeHasher, nodeRandom } from './platform/index.ts'
+import { nodeCipher, nodeClock, nodeHasher, nodeRandom, watchNetwork } from './platform/index.ts'
+import { stepRuntime } from './step/index.ts'
 
 /**
  * Makes an instance: one namespace over one store. Opens nothing and starts no timer; the first call does, or `start()`.
@@ -19,7 +20,7 @@ import { nodeCipher, nodeClock, nodeHasher, nodeRandom } from './platform/index.
 export function createOncely<S extends Store>(options: OncelyOptions<S>): Oncely<TxOf<S>> {
   const owner = options.owner ?? `${hostname()}:${process.pid}`
   return new Oncely<TxOf<S>>(
-    { clock: nodeClock, random: nodeRandom, hasher: nodeHasher, cipher: nodeCipher, startRelay },
+    { clock: nodeClock, random: nodeRandom, hasher: nodeHasher, cipher: nodeCipher, startRelay, steps: stepRuntime, watchNetwork },
     { ...options, owner },
   )
 }
@@ -62,9 +63,15 @@ export {
   byPayload,
   type Cache,
   Claims,
+  type CompleterOptions,
   ConfigurationError,
   Draining,
   type Duration,
+  EffectAmbiguous,
+  type EffectCall,
+  type EffectLookup,
+  type EffectOptions,
+  type EffectUndo,
   type ErasureReceipt,
   type EventSink,
   expectVersion,
@@ -124,6 +131,12 @@ export {
   type SinkAnswer,
   type StandardSchema,
   type StartOptions,
+  type Step,
+  type StepContext,
+  type StepHandler,
+  StepHistoryMismatch,
+  type StepOperation,
+  StepVersionMissing,
   type Store,
   StoreSchemaMismatch,
   StoreTooWeak,
@@ -137,3 +150,4 @@ export {
   Unsupported,
   ValueNotStorable,
 } from './core/index.ts'
+export { EffectFailureReplayed, EffectNotApplied } from './step/index.ts'

@@ -52,8 +52,8 @@ export function declaredWork<R, Tx>(prepared: Prepared, work: Work<R, Tx>): Work
   const redacted = <V>(value: V): V => (redact === undefined ? value : (redact(value as never) as V))
   const write = adoption?.write as Adoption<R>['write']
   return {
-    run: async (context, tx) => {
-      const value = await work.run(context, tx)
+    run: async (context, tx, ...rest) => {
+      const value = await work.run(context, tx, ...rest)
       if (write !== undefined && work.judge(value) === 'complete') await write({ ...adoptedCall(prepared), value, tx })
       return value
     },

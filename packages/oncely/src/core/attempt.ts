@@ -3,7 +3,7 @@ import type { FingerprintFacts } from './fingerprint.ts'
 import type { Outbox } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
 import type { FencingToken } from './record.ts'
-import type { RecordSummary } from './store.ts'
+import type { ClaimAnswer, RecordSummary } from './store.ts'
 
 /** One call of an operation, before anything is looked up. */
 export interface Call {
@@ -48,10 +48,29 @@ export interface AttemptContext {
   readonly record: string
 }
 
+/** The claim behind an attempt under a lease, for whoever persists more with it than an outcome. */
+export interface HeldClaim {
+  readonly claim: Extract<ClaimAnswer, { word: 'acquired' }>
+  /** The payload's unkeyed digest. */
+  readonly payload: Uint8Array
+  readonly lease: {
+    readonly signal: AbortSignal
+    /** Persists that effects may have started. */
+    begin(): Promise<void>
+    /** Prolongs the lease and compares the token, now. Throws `LeaseLost`, or `StoreUnavailable` when it cannot know. */
+    renewNow(): Promise<void>
+    /** Throws `LeaseLost` when somebody else may hold the record by now. */
+    check(): void
+    lose(reason: string): Error
+    /** The record was moved on by other means: nothing is released or sealed when the attempt ends. */
+    settle(): void
+  }
+}
+
 /** What the engine runs and how its value is stored; each entry point (function call, HTTP) brings its own. */
 export interface Work<R, Tx> {
-  /** `tx` and `outbox` are there when the operation is bound to a transaction. */
-  run(context: AttemptContext, tx: Tx | undefined, outbox?: Outbox): Promise<R>
+  /** `tx` and `outbox` are there when the operation is bound to a transaction, `held` under a lease and with steps. */
+  run(context: AttemptContext, tx: Tx | undefined, outbox?: Outbox, held?: HeldClaim): Promise<R>
   /** Throws `ValueNotStorable` for a value that would not come back equal. */
   encode(value: R): EncodedValue
   encodeRejection(value: unknown): EncodedValue

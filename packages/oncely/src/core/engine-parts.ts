@@ -17,6 +17,8 @@ export interface EngineParts extends Identity {
   readonly random: Random
   readonly events: EventSink | undefined
   readonly cache: Cache | undefined
+  /** In development: notices a handler that reaches for the network while its transaction is open. */
+  readonly watchNetwork?: NetworkWatch | undefined
   /** Called when an attempt's messages are written: a relay of this process need not wait for its next look. */
   readonly messagesWritten: () => void
   /** How much one caller may use up, and where it is counted. */
@@ -26,6 +28,9 @@ export interface EngineParts extends Identity {
   /** Opens the store and checks what it survives. */
   readonly open: () => Promise<unknown>
 }
+
+/** Runs a function and reports what of the network it reached for, once for each place. */
+export type NetworkWatch = <R>(run: () => Promise<R>, report: (place: string) => void) => Promise<R>
 
 /** A claim's word when it is not `acquired`, or that there was none. */
 export type Refusal =

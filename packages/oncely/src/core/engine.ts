@@ -96,6 +96,11 @@ export class Engine<Tx> {
     return adopt(this.parts, prepared, declaredWork(prepared, work), this.tell.bind(this))
   }
 
+  /** Goes on with an operation that somebody else began; the call was identified by its record. */
+  async resume<R>(prepared: Prepared, work: Work<R, Tx>): Promise<Execution<R>> {
+    return this.#admitted(prepared.idHex, () => this.#join(prepared, declaredWork(prepared, work)))
+  }
+
   /** Runs the handler without a record: the route asks for no key, or the caller sent none where it may. */
   async executeUnkeyed<R>(operation: OperationDefinition, work: Work<R, Tx>): Promise<Execution<R>> {
     return this.#admitted('', () => this.unkeyed.run(operation, work))

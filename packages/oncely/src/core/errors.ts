@@ -26,6 +26,9 @@ export type OncelyErrorCode =
   | 'ONCELY_SECRET_MISSING'
   | 'ONCELY_RECORD_HELD'
   | 'ONCELY_OUTBOX_SEALED'
+  | 'ONCELY_STEP_HISTORY'
+  | 'ONCELY_STEP_VERSION'
+  | 'ONCELY_EFFECT_AMBIGUOUS'
   | 'ONCELY_UNSUPPORTED'
   | 'ONCELY_DRAINING'
   | 'ONCELY_INBOX_POSITION'
@@ -212,6 +215,27 @@ export class RecordHeld extends OncelyError {
 export class OutcomeConflict extends OncelyError {
   constructor(message: string, options?: OncelyErrorOptions) {
     super('ONCELY_OUTCOME_CONFLICT', message, final, options)
+  }
+}
+
+/** The handler does not repeat the steps that its operation has recorded: the operation is quarantined, and nothing runs again. */
+export class StepHistoryMismatch extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_STEP_HISTORY', message, final, options)
+  }
+}
+
+/** No handler is defined for the version that an operation began under: it is quarantined until one is. */
+export class StepVersionMissing extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_STEP_VERSION', message, final, options)
+  }
+}
+
+/** An outside call may have been applied, and its answer is not known yet. The operation goes on by a repeat or by the completer. */
+export class EffectAmbiguous extends OncelyError {
+  constructor(message: string, options?: OncelyErrorOptions) {
+    super('ONCELY_EFFECT_AMBIGUOUS', message, retryable, options)
   }
 }
 

@@ -43,6 +43,8 @@ export type OncelyEventType =
   | 'relay-failed'
   /** An aggregate of the outbox waits for an operator. */
   | 'relay-parked'
+  /** Seen in development: a handler reached for the network while its transaction was open. */
+  | 'network-in-transaction'
   /** The cache failed several times in a row and is left alone for a while. */
   | 'cache-down'
   /** The shared counter of budgets did not answer; this process counts alone meanwhile. */

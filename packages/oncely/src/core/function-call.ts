@@ -63,6 +63,20 @@ export async function validateInput(operation: OperationDefinition, input: unkno
   throw new InvalidInput(`The input of "${operation.name}" does not fit its schema: ${issues.join('; ')}.`, issues)
 }
 
+/** How a function's values are stored: as JSON or bytes, and nothing it returns is a failure. */
+export function functionWork<Output, Tx>(run: Work<Output, Tx>['run']): Work<Output, Tx> {
+  return { run, encode: encodeValue, encodeRejection: encodeRejectedValue, judge: () => 'complete' }
+}
+
+/** A function's call as the engine takes it. */
+export function engineCallOf<Input>(
+  { principal, actor, key, traceId, authorizeReplay, ...call }: FunctionCall<Input>,
+  input: unknown,
+): Call {
+  const facts: Call['facts'] = { body: call.input === undefined ? { kind: 'none' } : { kind: 'value', value: call.input } }
+  return { principal, actor, key, traceId, authorizeReplay, input, facts }
+}
+
 /** Runs one function call through the engine; in the caller's own transaction where `tx` is given. */
 export async function callFunction<Input, Output, Tx>(
   engine: Engine<Tx>,
@@ -72,17 +86,13 @@ export async function callFunction<Input, Output, Tx>(
   within?: { readonly tx: Tx },
 ): Promise<RunResult<Output>> {
   const input = await validateInput(operation, call.input)
-  const work: Work<Output, Tx> = {
-    run: async (context, tx, outbox) =>
-      (handler as (context: unknown) => Promise<Output> | Output)(
-        contextWith(context, operation.bind === 'transaction' ? { input, tx, outbox } : { input }),
-      ),
-    encode: encodeValue,
-    encodeRejection: encodeRejectedValue,
-    judge: () => 'complete',
-  }
+  const work = functionWork<Output, Tx>(async (context, tx, outbox) =>
+    (handler as (context: unknown) => Promise<Output> | Output)(
+      contextWith(context, operation.bind === 'transaction' ? { input, tx, outbox } : { input }),
+    ),
+  )
   const engineCall = engineCallOf(call, input)
-  return toResult(
+  return runResult(
     within === undefined
       ? await engine.execute(operation, engineCall, work)
       : await engine.executeWithin(operation, within.tx, engineCall, work),
@@ -96,21 +106,16 @@ export async function adoptCall<Input, Tx>(
   call: FunctionCall<Input>,
 ): Promise<AdoptionStep['word']> {
   const input = await validateInput(operation, call.input)
-  const run = (): never => {
+  const work = functionWork<unknown, Tx>((): never => {
     throw new TypeError('an import runs nothing')
-  }
-  const work: Work<unknown, Tx> = { run, encode: encodeValue, encodeRejection: encodeRejectedValue, judge: () => 'complete' }
+  })
   const { word, execution } = await engine.adopt(operation, engineCallOf(call, input), work)
   if (word === 'unavailable' && execution.status === 'unavailable') throw execution.cause
   return word
 }
 
-function engineCallOf<Input>({ principal, actor, key, traceId, authorizeReplay, ...call }: FunctionCall<Input>, input: unknown): Call {
-  const facts: Call['facts'] = { body: call.input === undefined ? { kind: 'none' } : { kind: 'value', value: call.input } }
-  return { principal, actor, key, traceId, authorizeReplay, input, facts }
-}
-
-function toResult<Output>(execution: Execution<Output>): RunResult<Output> {
+/** What a function's caller is told. */
+export function runResult<Output>(execution: Execution<Output>): RunResult<Output> {
   switch (execution.status) {
     case 'done':
       return { status: 'done', value: execution.value, attempt: execution.attempt, ...unsettled(execution) }

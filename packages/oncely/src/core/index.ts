@@ -1,5 +1,14 @@
 export type { Adopted, AdoptedCall, Adoption } from './adoption.ts'
-export { type AttemptContext, anonymous, byPayload, type Call, type Disposition, type Execution, type Work } from './attempt.ts'
+export {
+  type AttemptContext,
+  anonymous,
+  byPayload,
+  type Call,
+  type Disposition,
+  type Execution,
+  type HeldClaim,
+  type Work,
+} from './attempt.ts'
 export {
   type BudgetAnswer,
   type BudgetCounter,
@@ -19,12 +28,13 @@ export { codecIds, decodeValue, type EncodedValue, encodeRejectedValue, encodeVa
 export { type AdoptedCounts, Operation } from './declared-operation.ts'
 export { type Duration, formatDuration, parseDuration } from './duration.ts'
 export { Engine } from './engine.ts'
-export { contextWith, type EngineParts } from './engine-parts.ts'
+export { contextWith, type EngineParts, type NetworkWatch, type Tell } from './engine-parts.ts'
 export type { ErasureReceipt } from './erasure.ts'
 export {
   BodyNotCaptured,
   ConfigurationError,
   Draining,
+  EffectAmbiguous,
   ForeignTransaction,
   InboxPositionLost,
   InvalidInput,
@@ -39,6 +49,8 @@ export {
   PrincipalMissing,
   RecordHeld,
   SecretMissing,
+  StepHistoryMismatch,
+  StepVersionMissing,
   StoreSchemaMismatch,
   StoreTooWeak,
   StoreUnavailable,
@@ -59,7 +71,15 @@ export {
   sameFingerprint,
 } from './fingerprint.ts'
 export type { Forecast, ForecastDay } from './forecast.ts'
-export { type FunctionCall, type HandlerContext, type RunResult, validateInput } from './function-call.ts'
+export {
+  engineCallOf,
+  type FunctionCall,
+  functionWork,
+  type HandlerContext,
+  type RunResult,
+  runResult,
+  validateInput,
+} from './function-call.ts'
 export type { Hasher } from './hasher.ts'
 export { fromHex, toHex } from './hex.ts'
 export type {
@@ -79,21 +99,14 @@ export type {
   QuarantineReason,
   ReceivedMessage,
 } from './inbox.ts'
+export type { BindOf, OncelyOptions, Platform, StartOptions, TxOf } from './instance-options.ts'
 export { checkKey, derivedKey, keyHint, recordId } from './key.ts'
 export { LeasedLock, type LeasedLockParts } from './leased-lock.ts'
 export { heldTombstoneMs, holdParts } from './legal-hold.ts'
 export { checkBound, checkLimits, type Limits, limitBounds } from './limits.ts'
 export { checkLock, type Lock, type LockCapabilities, type LockProvider, type LockRequest, requireTokens } from './lock.ts'
 export { losslessJson } from './lossless-json.ts'
-export {
-  type BindOf,
-  type HoldRequest,
-  Oncely,
-  type OncelyOptions,
-  type Platform,
-  type StartOptions,
-  type TxOf,
-} from './oncely.ts'
+export { type HoldRequest, Oncely } from './oncely.ts'
 export type { OperationDefinition, OperationOptions, Phase, Resolver, ResolverRecord, ResolverVerdict } from './operation.ts'
 export { expectVersion, type OptimisticOptions, retryOptimistic } from './optimistic.ts'
 export {
@@ -131,7 +144,7 @@ export {
   recordPolicy,
   survivesOrder,
 } from './policy.ts'
-export { clientName, type Secret } from './preparation.ts'
+export { clientName, type Prepared, type Secret } from './preparation.ts'
 export { type QuarantineCall, type QuarantineWord, quarantineRecord, transactPlainly } from './quarantine.ts'
 export type { Random } from './random.ts'
 export {
@@ -154,6 +167,21 @@ export {
 export { isRejection, Rejection } from './rejection.ts'
 export type { SqlClosed, SqlEnding, SqlLayer, SqlOpening, SqlRows, SqlValue } from './sql-layer.ts'
 export type { StandardResult, StandardSchema } from './standard-schema.ts'
+export type { AbandonedRun, SettledPoint, StepHistory, StepIntent, StepKind, StepPoint, StepState, StepStore } from './step.ts'
+export {
+  type CompleterOptions,
+  type EffectCall,
+  type EffectLookup,
+  type EffectOptions,
+  type EffectUndo,
+  type ResumableOperation,
+  type Step,
+  type StepContext,
+  type StepHandler,
+  type StepOperation,
+  type StepRuntime,
+  stepsOf,
+} from './step-operation.ts'
 export type {
   AuditCount,
   ClaimAnswer,
@@ -180,7 +208,7 @@ export type {
   SweepAnswer,
   TrailEntry,
 } from './store.ts'
-export { bounded } from './store-call.ts'
+export { bounded, insist } from './store-call.ts'
 export type { SweepProgress } from './sweeper.ts'
 export {
   type Isolation,

@@ -3,7 +3,7 @@ import { AttemptEnd } from './attempt-end.ts'
 import { codecIds, type EncodedValue } from './codec.ts'
 import type { Flight } from './crowd.ts'
 import { type Acquired, attemptContext, type EngineParts, reasonOf, type Step, type Tell, unprotectedContext } from './engine-parts.ts'
-import { LeaseLost, StoreUnavailable } from './errors.ts'
+import { EffectAmbiguous, LeaseLost, StoreUnavailable } from './errors.ts'
 import { Lease } from './lease.ts'
 import type { Prepared } from './preparation.ts'
 import { isRejection } from './rejection.ts'
@@ -20,7 +20,7 @@ import { compareFingerprint, summarize } from './transition.ts'
 export class LeaseAttempt {
   readonly #parts: EngineParts
   readonly #tell: Tell
-  readonly #held = new Set<Lease>()
+  readonly #held = new Map<Lease, Prepared>()
 
   constructor(parts: EngineParts, tell: Tell) {
     this.#parts = parts
@@ -52,7 +52,7 @@ export class LeaseAttempt {
       onDeadline: (deadlineMs) => flight.run(deadlineMs, request.attemptId, answer.attempt),
     })
     if (lease.lapsed) return this.#refuseLate(answer, lease)
-    this.#held.add(lease)
+    this.#held.set(lease, prepared)
     try {
       return await this.#handle(prepared, work, answer, lease, share)
     } finally {
@@ -101,9 +101,9 @@ export class LeaseAttempt {
   async giveUpAll(reason: unknown): Promise<void> {
     const held = [...this.#held]
     await Promise.all(
-      held.map((lease) => {
+      held.map(([lease, { operation }]) => {
         lease.abort(reason)
-        return this.#settle(lease, 'the process was shut down', false)
+        return lease.settled ? undefined : this.#settle(lease, 'the process was shut down', false, operation.bind === 'steps')
       }),
     )
   }
@@ -119,10 +119,11 @@ export class LeaseAttempt {
     const context = attemptContext(prepared, claim, () => lease.begin(), lease)
     let value: R
     try {
-      value = await work.run(context, undefined)
+      value = await work.run(context, undefined, undefined, { claim, payload: prepared.plain, lease })
     } catch (error) {
       if (!isRejection(error)) {
-        await this.#giveUp(prepared, claim, lease, reasonOf(error), false)
+        if (!lease.settled) await this.#giveUp(prepared, claim, lease, reasonOf(error), false)
+        if (error instanceof EffectAmbiguous) return this.whatStands(prepared)
         // Our own news to the handler is no failure of the handler's: the caller is told what stands.
         if (error instanceof LeaseLost && lease.signal.reason === error) return this.whatStands(prepared)
         throw error

@@ -24,6 +24,7 @@ export class Lease {
   #cancelRenewal: () => void = () => {}
   #cancelDeadline: () => void = () => {}
   #stopped = false
+  #settled = false
 
   constructor(parts: {
     readonly store: Store
@@ -100,6 +101,36 @@ export class Lease {
       throw error
     }
     throw this.lose('another attempt holds the record')
+  }
+
+  /** Prolongs the lease and compares the token, now. Throws when the claim is lost, or when that is not known. */
+  async renewNow(): Promise<void> {
+    this.check()
+    const sentMs = this.#clock.monotonicMs()
+    const answer = await withTimeout(this.#clock, this.#storeTimeoutMs, this.#store.renew(this.ownership, { leaseMs: this.#leaseMs }))
+    if (answer === timedOut)
+      throw new StoreUnavailable(`The lease was not renewed within ${this.#storeTimeoutMs} ms, so no effect may start.`, {
+        applied: 'unknown',
+      })
+    if (answer === 'lost') throw this.lose('another attempt holds the record')
+    this.#held(sentMs)
+    this.check()
+  }
+
+  /** Throws when somebody else may have been granted the record. */
+  check(): void {
+    if (this.#abort.signal.aborted) throw this.#abort.signal.reason
+    if (this.lapsed) throw this.lose('no renewal got through in time')
+  }
+
+  /** The record was moved on by other means, such as a quarantine. */
+  settle(): void {
+    this.#settled = true
+    this.stop()
+  }
+
+  get settled(): boolean {
+    return this.#settled
   }
 
   /** Ends the renewals; the lease itself ends in the store. */

@@ -1,84 +1,29 @@
 import type { anonymous } from './attempt.ts'
-import { type BudgetOptions, checkBudget } from './budget.ts'
-import type { Cache } from './cache.ts'
-import type { Cipher } from './cipher.ts'
-import type { Clock } from './clock.ts'
+import { checkBudget } from './budget.ts'
 import { type EncodedValue, encodeValue } from './codec.ts'
 import { Operation } from './declared-operation.ts'
 import { Engine } from './engine.ts'
 import { type ErasureParts, type ErasureReceipt, erasePrincipal, isGenuineReceipt } from './erasure.ts'
 import { ConfigurationError, Unsupported } from './errors.ts'
-import type { EventSink } from './event.ts'
 import { type Forecast, forecastGrowth } from './forecast.ts'
-import type { Hasher } from './hasher.ts'
 import { toHex } from './hex.ts'
+import type { BindOf, OncelyOptions, Platform, StartOptions, StepsOf } from './instance-options.ts'
 import { recordId } from './key.ts'
 import { holdingStore } from './legal-hold.ts'
 import { checkBound, checkLimits, type Limits } from './limits.ts'
 import { defineOperation, type OperationDefinition, type OperationOptions, type Phase } from './operation.ts'
-import type { OutboxSink, OutboxStats, OutboxStore, Relay, RelayOptions, StartRelay } from './outbox.ts'
+import type { OutboxSink, OutboxStats, OutboxStore, Relay, RelayOptions } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
 import { OutcomeSeal } from './outcome-seal.ts'
 import { principalDigest, principalText } from './preparation.ts'
-import type { Random } from './random.ts'
 import type { OncelyRecord } from './record.ts'
 import { checkSecrets } from './secret.ts'
+import { type ResumableOperation, type StepOperation, type StepRuntime, stepsOf } from './step-operation.ts'
 import type { Hold, HoldTarget, ResolveAnswer, Store, StoreInfo, StoreStats, SweepAnswer, TrailEntry } from './store.ts'
 import { bounded } from './store-call.ts'
 import { checkSurvives } from './survival.ts'
 import { Sweeper } from './sweeper.ts'
-import { isTransactional, type TransactionalStore } from './transaction.ts'
-
-/** What an instance is made of. One instance a process and namespace. */
-export interface OncelyOptions<S extends Store = Store> {
-  /** Keeps the records of one application apart from those of others in the same store; part of every record's id. */
-  readonly namespace: string
-  readonly store: S
-  /** A shared cache in front of the store, such as `redisCache`: never an arbiter. It needs `secrets`, which sign what lies in it. */
-  readonly cache?: Cache
-  /** Keys of the fingerprints and of encrypted outcomes, newest first. An old one stays until every record made under it is gone. */
-  readonly secrets?: readonly { readonly id: number; readonly key: Uint8Array | string }[]
-  /** Default of every operation: outcomes are stored encrypted (AES-256-GCM) under the newest secret. Default false. */
-  readonly encrypt?: boolean
-  /** Default of every operation: `enforce`. */
-  readonly phase?: Phase
-  readonly limits?: Partial<Limits>
-  /** How many new keys one caller may use in a window, and how many may run at once. Default: no bound. */
-  readonly budget?: BudgetOptions
-  /** Receives what happens; also the way to metrics and logs. */
-  readonly events?: EventSink
-  /** Names this process in the audit trail. */
-  readonly owner?: string
-}
-
-/** The platform's clock, randomness and hash; the simulator hands in its own. */
-export interface Platform {
-  readonly clock: Clock
-  readonly random: Random
-  readonly hasher: Hasher
-  /** Without it no outcome can be encrypted. */
-  readonly cipher?: Cipher
-  /** How `start({ relay })` begins; absent where a relay cannot run. */
-  readonly startRelay?: StartRelay
-}
-
-/** The data layer's handle of a transactional store; `never` for the others. */
-export type TxOf<S extends Store> = S extends TransactionalStore<infer Tx> ? Tx : never
-
-/** What an operation of this store can be bound to. */
-export type BindOf<Tx> = [Tx] extends [never] ? 'lease' : 'transaction' | 'lease'
-
-/** Background work of `start()`. */
-export interface StartOptions {
-  /** Sweep what has outlived its policy, every `sweepEveryMs` (default one minute). Default off. */
-  readonly sweeper?: boolean
-  readonly sweepEveryMs?: number
-  /** Most records of one batch; default and at most 5,000. Fewer hold locks for a shorter time. */
-  readonly sweepBatchMax?: number
-  /** Send what handlers put into the outbox, through these sinks; the first takes the messages that name none. Default none. */
-  readonly relay?: readonly OutboxSink[]
-  readonly relayOptions?: RelayOptions
-}
+import { isTransactional } from './transaction.ts'
 
 /** Idempotency for the operations of one application. Made by `createOncely`. */
 export class Oncely<Tx> {
@@ -96,7 +41,9 @@ export class Oncely<Tx> {
   #info: Promise<StoreInfo> | undefined
   /** How many operations the open store was checked against. */
   #checked = 0
+  readonly #resumable = new Map<string, ResumableOperation>()
   #relay: Relay | undefined
+  #stopCompleter: () => void = () => {}
 
   constructor(platform: Platform, options: OncelyOptions) {
     if (typeof options.namespace !== 'string' || !/^[\x20-\x7e]{1,128}$/.test(options.namespace)) {
@@ -129,6 +76,7 @@ export class Oncely<Tx> {
       owner: options.owner ?? '',
       events: options.events,
       cache: options.cache,
+      watchNetwork: options.development === true ? platform.watchNetwork : undefined,
       budget: options.budget === undefined ? undefined : { limits: checkBudget(options.budget), counter: options.budget.counter },
       opened: () => this.#checked === this.#operations.size,
       open: () => this.open(),
@@ -140,16 +88,27 @@ export class Oncely<Tx> {
   operation<Input = unknown, Output = unknown, const B extends BindOf<Tx> = BindOf<Tx>>(
     name: string,
     options: OperationOptions<Input, Output, B>,
-  ): Operation<Input, Output, Tx, B> {
+  ): Operation<Input, Output, Tx, B>
+  operation<Input = unknown, Output = unknown, const B extends StepsOf<Tx> = StepsOf<Tx>>(
+    name: string,
+    options: OperationOptions<Input, Output, B>,
+  ): StepOperation<Input, Output, Tx>
+  operation(name: string, options: object): never {
     if (this.#operations.has(name)) throw new ConfigurationError(`Operation "${name}" is declared twice; declare it once and share it.`)
-    const definition = defineOperation(name, options, {
+    const definition = defineOperation(name, options as OperationOptions<never, never>, {
       phase: this.#phase,
       encrypt: this.#encrypt,
       transactional: isTransactional(this.store),
+      steps: this.#platform.steps !== undefined && stepsOf(this.store) !== undefined,
     })
     if (definition.encrypt) this.#checkEncryption(`Operation "${name}"`)
     this.#operations.set(name, definition)
-    return new Operation<Input, Output, Tx, B>(definition, this.#engine)
+    if (definition.bind === 'steps') {
+      const resumable = (this.#platform.steps as StepRuntime).operation(definition, this.#engine)
+      this.#resumable.set(name, resumable)
+      return resumable as never
+    }
+    return new Operation(definition, this.#engine) as never
   }
 
   /** The operations declared so far, with every default filled in. */
@@ -175,6 +134,12 @@ export class Oncely<Tx> {
   /** Opens the store and starts the background work asked for. */
   async start(options: StartOptions = {}): Promise<void> {
     await this.open()
+    const { completer = false } = options
+    if (completer !== false && this.#platform.steps !== undefined) {
+      this.#stopCompleter()
+      const running = this.#platform.steps.complete(this.#engine.parts, this.#resumable, completer === true ? {} : completer)
+      this.#stopCompleter = () => running.stop()
+    }
     if (options.relay !== undefined) await this.#startRelay(options.relay, options.relayOptions ?? {})
     if (options.sweeper !== true) return
     const everyMs = checkBound('sweepEveryMs', options.sweepEveryMs, { preset: 60_000, min: 1, max: 86_400_000 })
@@ -185,6 +150,7 @@ export class Oncely<Tx> {
   /** Takes nothing new, lets what runs finish (at most `limits.drainMs`), writes what is counted. The store stays open. */
   async drain(): Promise<void> {
     this.sweeper.stop()
+    this.#stopCompleter()
     const relay = this.#relay
     this.#relay = undefined
     await Promise.all([this.#engine.drain(this.limits.drainMs), relay?.stop(this.limits.drainMs)])

@@ -31,6 +31,8 @@ export interface OperationOptions<Input, Output, B extends Bind = Bind> {
   readonly payloadKey?: { readonly window: Duration }
   /** Lease: when effects may start. `at-claim` (default) needs no call; `explicit` needs `await begin()` before the first effect. */
   readonly begin?: 'at-claim' | 'explicit'
+  /** Steps: which of the defined handlers new operations begin under, 1 to 2147483647. Raise it with every change of the steps. Default 1. */
+  readonly version?: number
   /** Lease: a begun attempt may be repeated after a crash. Default false. */
   readonly rerunnable?: boolean
   /** Transaction: how often the handler is called again after a serialization failure or deadlock. Default 3. */
@@ -84,6 +86,7 @@ export interface OperationDefinition {
   readonly payloadKey: boolean
   readonly begin: 'at-claim' | 'explicit'
   readonly rerunnable: boolean
+  readonly version: number
   readonly retryTransaction: number
   readonly isolation: Isolation
   readonly exclude: readonly string[]
@@ -102,7 +105,7 @@ const phases: readonly Phase[] = ['observe', 'optional', 'enforce']
 export function defineOperation<Input, Output, B extends Bind>(
   name: string,
   options: OperationOptions<Input, Output, B>,
-  defaults: { readonly phase: Phase; readonly transactional: boolean; readonly encrypt?: boolean },
+  defaults: { readonly phase: Phase; readonly transactional: boolean; readonly steps?: boolean; readonly encrypt?: boolean },
 ): OperationDefinition {
   if (!/^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$/.test(name)) {
     throw new ConfigurationError(
@@ -120,18 +123,17 @@ export function defineOperation<Input, Output, B extends Bind>(
     throw new ConfigurationError(
       `Operation "${name}" has no bind; write bind: 'transaction' where the effect is rows of the store's own database, else bind: 'lease'.`,
     )
-  if (bind === 'steps')
-    throw new ConfigurationError(`Operation "${name}": bind "steps" is not part of this version; use "transaction" or "lease".`)
-  if (bind !== 'transaction' && bind !== 'lease')
-    throw new ConfigurationError(`Operation "${name}": bind ${JSON.stringify(bind)} is unknown; it is 'transaction' or 'lease'.`)
+  if (bind !== 'transaction' && bind !== 'steps' && bind !== 'lease')
+    throw new ConfigurationError(`Operation "${name}": bind ${JSON.stringify(bind)} is unknown; it is 'transaction', 'steps' or 'lease'.`)
+  checkSteps(name, options, phase, defaults.steps ?? false)
   if (bind === 'transaction' && !defaults.transactional) {
     throw new ConfigurationError(
       `Operation "${name}": bind "transaction" needs a store in the user's own database (PostgreSQL, SQLite); this store cannot commit with it. Use bind "lease".`,
     )
   }
-  if (bind === 'transaction' && begin === 'explicit')
+  if (bind !== 'lease' && begin === 'explicit')
     throw new ConfigurationError(
-      `Operation "${name}": begin "explicit" is for bind "lease"; a transaction's effects start and end with its commit.`,
+      `Operation "${name}": begin "explicit" is for bind "lease"; with bind "${bind}" the library knows when effects start.`,
     )
   if (!phases.includes(phase))
     throw new ConfigurationError(`Operation "${name}": phase ${JSON.stringify(phase)} is unknown; it is one of ${phases.join(', ')}.`)
@@ -154,7 +156,9 @@ export function defineOperation<Input, Output, B extends Bind>(
     keyspace: options.keyspace ?? 'key',
     payloadKey: options.payloadKey !== undefined,
     begin,
-    rerunnable,
+    // What has left a recovery point goes on there: repeating an attempt repeats no step.
+    rerunnable: rerunnable || bind === 'steps',
+    version: options.version ?? 1,
     retryTransaction,
     isolation,
     exclude: options.exclude ?? [],
@@ -165,6 +169,46 @@ export function defineOperation<Input, Output, B extends Bind>(
     resolver: options.resolver as Resolver<never> | undefined,
     input: options.input as StandardSchema | undefined,
   })
+}
+
+function checkSteps(
+  name: string,
+  {
+    bind,
+    version,
+    resolver,
+    adopt,
+    store,
+  }: Pick<OperationOptions<never, unknown>, 'bind' | 'version' | 'store'> & { readonly resolver?: unknown; readonly adopt?: unknown },
+  phase: Phase,
+  hasSteps: boolean,
+): void {
+  if (bind !== 'steps') {
+    if (version === undefined) return
+    throw new ConfigurationError(`Operation "${name}": version is for bind "steps", whose recovery points outlive a deployment.`)
+  }
+  if (!hasSteps)
+    throw new ConfigurationError(
+      `Operation "${name}": bind "steps" needs a store that keeps recovery points beside the user's own rows (PostgreSQL, MySQL, SQLite).`,
+    )
+  if (version !== undefined && !(Number.isInteger(version) && version >= 1 && version <= 2_147_483_647))
+    throw new ConfigurationError(`Operation "${name}": version is ${String(version)}; it must be a whole number from 1 to 2147483647.`)
+  if (phase === 'observe')
+    throw new ConfigurationError(
+      `Operation "${name}": phase "observe" runs without a record, and steps cannot; use "optional" or "enforce".`,
+    )
+  if (resolver !== undefined)
+    throw new ConfigurationError(
+      `Operation "${name}": a resolver is for bind "lease"; with steps each effect has its own look-up (onAmbiguous).`,
+    )
+  if (adopt !== undefined)
+    throw new ConfigurationError(
+      `Operation "${name}": adopt is for binds "transaction" and "lease"; whoever finishes an operation of steps may not know its key.`,
+    )
+  if (store === 'nothing')
+    throw new ConfigurationError(
+      `Operation "${name}": store "nothing" cannot work with bind "steps": its steps are stored by their nature.`,
+    )
 }
 
 /** The ages of a record whose payload is its key: the window, and not a moment longer, or a wanted repeat would be refused. */

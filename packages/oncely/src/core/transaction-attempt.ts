@@ -140,7 +140,7 @@ export class TransactionAttempt<Tx> {
     const body = (tx: Tx, claim: Acquired | undefined): Promise<Ending<R>> => {
       flight?.run(deadlineMs, attemptId)
       if (prepared !== undefined && claim !== undefined) this.#tell('claimed', prepared, claim.attempt, '')
-      return this.#handle(prepared, claim, work, tx, end)
+      return this.#handle(prepared, operation, claim, work, tx, end)
     }
     let result: TransactionResult<Ending<R>>
     try {
@@ -174,6 +174,7 @@ export class TransactionAttempt<Tx> {
   /** Runs the handler; never throws, so that the store knows how to end the transaction. */
   async #handle<R>(
     prepared: Prepared | undefined,
+    operation: OperationDefinition,
     claim: Acquired | undefined,
     work: Work<R, Tx>,
     tx: Tx,
@@ -187,7 +188,13 @@ export class TransactionAttempt<Tx> {
         : attemptContext(prepared, claim, async () => {}, end)
     const outbox = this.#outbox(prepared?.id)
     try {
-      const value = await work.run(context, tx, outbox)
+      const { watchNetwork } = this.#parts
+      const value = await (watchNetwork === undefined
+        ? work.run(context, tx, outbox)
+        : watchNetwork(
+            () => work.run(context, tx, outbox),
+            (place) => this.#tell('network-in-transaction', { idHex: record, operation }, attempt, place),
+          ))
       const messages = outbox.seal()
       if (work.judge(value) !== 'complete') return { kind: 'failed', value }
       const outcome = prepared === undefined ? undefined : this.#sealed(prepared, work.encode(value))

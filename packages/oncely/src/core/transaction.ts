@@ -1,6 +1,7 @@
 import type { InboxStore } from './inbox.ts'
 import type { OutboxRow, OutboxStore } from './outbox.ts'
 import type { Outcome } from './outcome.ts'
+import type { StepStore } from './step.ts'
 import type { ClaimAnswer, ClaimRequest, CompleteAnswer, OwnerAnswer, Ownership, Store } from './store.ts'
 
 /**
@@ -28,6 +29,8 @@ export interface TransactionalStore<Tx> extends Store {
   within(tx: Tx): TransactionScope
   /** What an error thrown by the user's data layer means for the transaction it was thrown in. */
   classify(error: unknown): TransactionErrorMeaning
+  /** Recovery points; without them no operation is bound to steps. */
+  readonly steps?: StepStore<Tx>
 }
 
 export interface TransactionOptions {

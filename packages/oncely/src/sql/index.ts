@@ -26,3 +26,4 @@ export {
   textOf,
   trailRows,
 } from './row.ts'
+export { abandonedRun, startPath, stepHistory, stepKindCodes, stepStateCodes } from './step-row.ts'

@@ -4,12 +4,13 @@ import { inboxBugs } from './inbox-bugs.ts'
 import { lifecycleBugs } from './lifecycle-bugs.ts'
 import { lockBugs } from './lock-bugs.ts'
 import { outboxBugs } from './outbox-bugs.ts'
+import { stepBugs } from './step-bugs.ts'
 
 /** A way to break one rule, and the test that must see it. */
 export interface PlantedBug {
   /** The patch is `patches/<name>.patch`. */
   readonly name: string
-  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle' | 'lock' | 'outbox' | 'inbox'
+  readonly rule: 'claim' | 'fence' | 'expiry' | 'begin' | 'replay' | 'audit' | 'cache' | 'lifecycle' | 'lock' | 'outbox' | 'inbox' | 'step'
   readonly bug: string
   /** A file below `test/`, and the name of a test in it. */
   readonly caughtBy: { readonly file: string; readonly test: string }
@@ -337,4 +338,5 @@ export const plantedBugs: readonly PlantedBug[] = [
   ...lockBugs,
   ...outboxBugs,
   ...inboxBugs,
+  ...stepBugs,
 ]

@@ -75,6 +75,7 @@ export async function openPlace(options: { readonly migrate?: boolean; readonly 
       await sql('UPDATE {outbox} SET occurred = occurred - ?', [ms])
       await sql('UPDATE {outbox_buckets} SET lease_end = lease_end - ?', [ms])
       await sql('UPDATE {outbox_held} SET due = due - ?, since = since - ?', [ms, ms])
+      await sql('UPDATE {steps} SET life = life - ?, called = called - ?, expires = expires - ?', [ms, ms, ms])
     },
     nowMs: async () =>
       Number(

@@ -70,6 +70,7 @@ export async function openPlace(options: { readonly migrate?: boolean; readonly 
       await sql('UPDATE {outbox} SET occurred = occurred - $1', [ms])
       await sql('UPDATE {outbox_buckets} SET lease_end = lease_end - $1', [ms])
       await sql('UPDATE {outbox_held} SET due = due - $1, since = since - $1', [ms])
+      await sql('UPDATE {steps} SET life = life - $1, called = called - $1, expires = expires - $1', [ms])
     },
     nowMs: async () => Number((await sql<{ now: string }>('SELECT {now_ms}() AS now'))[0]?.now),
     close: async (ended) => {
@@ -137,14 +138,17 @@ export async function openHarness(
 }
 
 /** What the outbox suite needs. */
-export async function openOutbox(): Promise<OutboxHarness<PoolClient>> {
+export async function openOutbox(
+  asWhom: (place: Place) => Promise<Pick<Place, 'store' | 'pool'>> = async (place) => place,
+): Promise<OutboxHarness<PoolClient>> {
   const place = await openPlace()
-  const { outbox } = place.store
+  const { store, pool } = await asWhom(place)
+  const { outbox } = store
   if (outbox === undefined) throw new TypeError('the store keeps no outbox')
   return {
     outbox,
     inTransaction: async (run) => {
-      const { tx, commit, rollback } = await begin(place.pool)
+      const { tx, commit, rollback } = await begin(pool)
       await ((await run(tx)) === 'commit' ? commit() : rollback())
     },
     advance: (ms) => place.advance(ms),

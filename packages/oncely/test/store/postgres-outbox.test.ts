@@ -3,7 +3,7 @@ import { outboxSuite } from '../../src/testing/index.ts'
 import { outboxEngine } from './outbox-engine.ts'
 import { begin, openOutbox, openPlace } from './postgres-fixture.ts'
 
-outboxSuite({ test, open: openOutbox })
+outboxSuite({ test, open: () => openOutbox() })
 
 outboxEngine(async () => {
   const place = await openPlace()

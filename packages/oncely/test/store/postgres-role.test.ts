@@ -2,9 +2,9 @@ import { randomBytes } from 'node:crypto'
 import { Pool, type PoolClient } from 'pg'
 import { afterAll, describe, expect, test } from 'vitest'
 import { printGrants } from '../../src/store/postgres/index.ts'
-import { type StoreHarness, storeSuite } from '../../src/testing/index.ts'
+import { outboxSuite, type StoreHarness, storeSuite } from '../../src/testing/index.ts'
 import { acquired, leaseRequest, newId, outcomeOf, policy } from '../support/transaction-claim.ts'
-import { begin, openHarness, openPlace, type Place, serverUrl } from './postgres-fixture.ts'
+import { begin, openHarness, openOutbox, openPlace, type Place, serverUrl } from './postgres-fixture.ts'
 
 const suffix = randomBytes(6).toString('hex')
 const roles = { application: `app_${suffix}`, operator: `operator_${suffix}` } as const
@@ -42,6 +42,8 @@ async function openAsRole(): Promise<StoreHarness<PoolClient>> {
 
 await storeSuite({ test, open: openAsRole })
 
+outboxSuite({ test, open: () => openOutbox((place) => grantedTo(place, 'application')) })
+
 async function withPlace(use: keyof typeof roles, body: (place: Place, granted: Awaited<ReturnType<typeof grantedTo>>) => Promise<void>) {
   const place = await openPlace()
   let ended: 'passed' | 'failed' = 'failed'
@@ -54,6 +56,13 @@ async function withPlace(use: keyof typeof roles, body: (place: Place, granted: 
 }
 
 describe('the application role', () => {
+  test('has rights on every table that a migration makes', () =>
+    withPlace('application', async (place) => {
+      const forgotten = `SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND NOT has_table_privilege($2, c.oid, 'SELECT')`
+      expect((await place.pool.query(forgotten, [place.schema, roles.application])).rows).toEqual([])
+    }))
+
   test('claims, completes, commits with rows, sweeps, erases, and answers what is held', () =>
     withPlace('application', async (place, { store, pool }) => {
       const [first, second] = [newId(), newId()]

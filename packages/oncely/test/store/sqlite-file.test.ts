@@ -174,6 +174,7 @@ describe('the schema', () => {
       'a28efc48fc551497',
       '7797a83f05ec21a0',
       'b3dfbe7cb8db795d',
+      '3f37176f1887367e',
     ])
   })
 

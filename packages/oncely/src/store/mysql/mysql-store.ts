@@ -35,6 +35,7 @@ import { nowMs } from './migrations/migration.ts'
 import { meaningOf, storeError, transactionMeaning } from './mysql-error.ts'
 import { MysqlInbox } from './mysql-inbox.ts'
 import { MysqlOutbox } from './mysql-outbox.ts'
+import { MysqlSteps } from './mysql-steps.ts'
 import { bytes, flag, integer, text } from './sql-literal.ts'
 import { sqlPlace } from './sql-name.ts'
 import { owned, StoreProcedures, stored } from './store-procedure.ts'
@@ -72,6 +73,7 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
   readonly outbox: OutboxStore<Tx>
   readonly inbox: InboxStore<Tx>
+  readonly steps: MysqlSteps<Tx>
   readonly #procedures: StoreProcedures<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -81,6 +83,7 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
     this.#procedures = new StoreProcedures(layer, sqlPlace(options.prefix ?? 'oncely_'))
     this.outbox = new MysqlOutbox(this.#procedures)
     this.inbox = new MysqlInbox(this.#procedures)
+    this.steps = new MysqlSteps(this.#procedures)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }
@@ -135,7 +138,9 @@ class MysqlStore<Tx> implements TransactionalStore<Tx> {
   }
 
   async forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean> {
-    return (await this.#word('an erasure', 'forget', [bytes(id), text(change.reason)])) === 'forgotten'
+    const word = await this.#word('an erasure', 'forget', [bytes(id), text(change.reason)])
+    await this.steps.erase(id)
+    return word === 'forgotten'
   }
 
   async audit(counts: readonly AuditCount[]): Promise<void> {
@@ -155,6 +160,7 @@ ORDER BY at, number`
 
   async sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer> {
     const removed = Number(await this.#word('a sweep', 'sweep', [integer(limits.batchMax)]))
+    await this.steps.sweep(limits.batchMax)
     if (removed < limits.batchMax) await this.#word('its upkeep', 'upkeep', [integer(this.#trailDays), integer(limits.batchMax)])
     return { removed }
   }

@@ -7,7 +7,7 @@ export type RoleUse = 'application' | 'operator'
 
 type Rights = Readonly<Record<string, string>>
 
-/** Claims, completes, sweeps, erases. The trail is append-only for it: it adds lines and counts, and changes and removes none. */
+/** Claims, completes, sweeps, erases; sends, receives and steps. The trail is append-only for it: it adds lines and counts, and changes and removes none. */
 const application: Rights = {
   migrations: 'SELECT',
   instance: 'SELECT, UPDATE',
@@ -21,6 +21,16 @@ const application: Rights = {
   held_keys: 'SELECT, INSERT, UPDATE',
   held_outcomes: 'SELECT',
   held_events: 'SELECT',
+  outbox: 'SELECT, INSERT, UPDATE, DELETE',
+  outbox_buckets: 'SELECT, INSERT, UPDATE, DELETE',
+  outbox_held: 'SELECT, INSERT, UPDATE, DELETE',
+  inbox: 'SELECT, INSERT, UPDATE, DELETE',
+  dead_letters: 'SELECT, INSERT, UPDATE, DELETE',
+  parked: 'SELECT, INSERT, UPDATE, DELETE',
+  inbox_offsets: 'SELECT, INSERT, UPDATE, DELETE',
+  seen: 'SELECT, INSERT, UPDATE, DELETE',
+  seen_counts: 'SELECT, INSERT, UPDATE, DELETE',
+  steps: 'SELECT, INSERT, UPDATE, DELETE',
 }
 
 /** Also places and lifts legal holds. */

@@ -38,6 +38,7 @@ import { checkSchema, migrate } from './migrate.ts'
 import { errorFacts, meaningOf, storeError, transactionMeaning } from './postgres-error.ts'
 import { PostgresInbox } from './postgres-inbox.ts'
 import { PostgresOutbox } from './postgres-outbox.ts'
+import { PostgresSteps } from './postgres-steps.ts'
 import { bytes, flag, integer, text } from './sql-call.ts'
 import { sqlPlace } from './sql-name.ts'
 import { storageUsage } from './storage-usage.ts'
@@ -77,6 +78,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'server', shared: true, seesOpenTransactions: true }
   readonly outbox: OutboxStore<Tx>
   readonly inbox: InboxStore<Tx>
+  readonly steps: PostgresSteps<Tx>
   readonly #functions: StoreFunctions<Tx>
   readonly #migrate: 'auto' | 'check'
   readonly #trailDays: number
@@ -86,6 +88,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
     this.#functions = new StoreFunctions(layer, sqlPlace(options.schema ?? 'public', options.prefix ?? 'oncely_'))
     this.outbox = new PostgresOutbox(this.#functions)
     this.inbox = new PostgresInbox(this.#functions)
+    this.steps = new PostgresSteps(this.#functions)
     this.#migrate = options.migrate ?? 'check'
     this.#trailDays = checkBound('trailDays', options.trailDays, { preset: 365, min: 1, max: 36_500 })
   }
@@ -145,6 +148,7 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   async forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean> {
     const word = await this.#functions.word('an erasure', this.#functions.call('forget', [bytes(id), text(change.reason)]))
     if (word === 'held') throw new RecordHeld('The record is under a legal hold and was not erased. Lift the hold first.')
+    await this.steps.erase([id])
     return word === 'forgotten'
   }
 
@@ -155,7 +159,9 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
       .slice(1)
       .split(',')
       .filter((hex) => hex !== '')
-    return { erased: erased.map(fromHex), held: Number(held), kept: Number(kept) }
+    const gone = erased.map(fromHex)
+    await this.steps.erase(gone)
+    return { erased: gone, held: Number(held), kept: Number(kept) }
   }
 
   async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
@@ -185,6 +191,7 @@ WHERE e.id = $1 ORDER BY e.at`
 
   async sweep(limits: { readonly batchMax: number }): Promise<SweepAnswer> {
     const removed = Number(await this.#functions.word('a sweep', this.#functions.call('sweep', [integer(limits.batchMax)])))
+    await this.steps.sweep(limits.batchMax)
     if (removed < limits.batchMax) await this.#upkeep(limits.batchMax)
     return { removed }
   }

@@ -19,6 +19,7 @@ import {
   type ReleaseAnswer,
   type Resolution,
   type ResolveAnswer,
+  type StepStore,
   type StoreCapabilities,
   type StoreInfo,
   type StoreStats,
@@ -48,6 +49,7 @@ import { SqliteInbox } from './sqlite-inbox.ts'
 import type { CheckedOptions } from './sqlite-options.ts'
 import { SqliteOutbox } from './sqlite-outbox.ts'
 import { SqliteScope } from './sqlite-scope.ts'
+import { SqliteSteps } from './sqlite-steps.ts'
 import { type Aftermath, HandlerTransaction } from './sqlite-transaction.ts'
 import { survival } from './survival.ts'
 import { addCounts, readStats, readTrail, sweepFile } from './upkeep.ts'
@@ -79,6 +81,7 @@ export class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
   readonly capabilities: StoreCapabilities = { transactional: true, clock: 'process', shared: true, seesOpenTransactions: false }
   readonly outbox: OutboxStore<Tx>
   readonly inbox: InboxStore<Tx>
+  readonly steps: StepStore<Tx>
   readonly #access: SqliteAccess<Tx>
   readonly #settings: FileSettings
   readonly #patience: Patience
@@ -98,6 +101,7 @@ export class FileStore<Tx extends SqliteConnection> implements SqliteStore<Tx> {
     const file = async (): Promise<SqliteFile<Tx>> => (await this.#opened()).file
     this.outbox = new SqliteOutbox(patience.clock, file, (tx) => this.#connectionOf(tx))
     this.inbox = new SqliteInbox<Tx>(file, (tx) => this.#connectionOf(tx), patience.clock)
+    this.steps = new SqliteSteps<Tx>(file, (tx) => this.#connectionOf(tx), patience.clock)
   }
 
   async open(): Promise<StoreInfo> {

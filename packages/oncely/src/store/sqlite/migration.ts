@@ -4,6 +4,7 @@ import { inboxTables } from './inbox-migration.ts'
 import { outboxSchema } from './outbox-table.ts'
 import type { Connection } from './sqlite-connection.ts'
 import { isMissingTable } from './sqlite-error.ts'
+import { stepTable } from './step-table.ts'
 
 /** One step of the schema. A published step is never changed: the next one has the next number. */
 export interface Migration {
@@ -117,6 +118,7 @@ CREATE TABLE oncely_held (
   },
   { number: 3, name: 'outbox', breaking: false, sql: outboxSchema },
   { number: 4, name: 'inbox', breaking: false, sql: inboxTables },
+  { number: 5, name: 'recovery points', breaking: false, sql: stepTable },
 ]
 
 const createMigrations = `

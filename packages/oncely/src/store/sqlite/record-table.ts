@@ -104,6 +104,7 @@ function writeChange(
 /** Takes the record with its outcome; its trail says why. */
 export function eraseRow(connection: Connection, record: OncelyRecord, nowMs: number, reason: string): void {
   connection.run('DELETE FROM oncely_outcomes WHERE id = ?', record.id)
+  connection.run('DELETE FROM oncely_steps WHERE id = ?', record.id)
   connection.run('DELETE FROM oncely_keys WHERE id = ?', record.id)
   addTrailEntry(connection, record, 'forgotten', nowMs, { ...noTrace, reason })
 }

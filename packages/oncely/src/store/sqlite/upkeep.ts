@@ -3,6 +3,7 @@ import { nextTurn } from './event-loop.ts'
 import { freezeHeld } from './legal-hold.ts'
 import { dayOf } from './record-table.ts'
 import type { Connection } from './sqlite-connection.ts'
+import { sweepSteps } from './step-table.ts'
 
 /** What a store does beside the record's life: the audit trail, counting, and letting go of what has aged. */
 
@@ -113,6 +114,7 @@ export async function sweepFile(
   }
   await write(freezeHeld)
   const removed = await chunked((connection, limit) => sweepRecords(connection, nowMs, limit))
+  await chunked(sweepSteps)
   await chunked((connection, limit) => sweepAged(connection, nowMs, trailMs, limit))
   return removed
 }

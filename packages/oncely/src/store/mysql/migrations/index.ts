@@ -6,9 +6,10 @@ import { life } from './0005-life.ts'
 import { upkeeping } from './0006-upkeep.ts'
 import { outbox } from './0007-outbox.ts'
 import { inboxes } from './0008-inbox.ts'
+import { stepping } from './0009-steps.ts'
 import type { Migration } from './migration.ts'
 
 export type { Migration } from './migration.ts'
 
 /** Every step of the schema, in order. Published ones never change; a new one is added at the end. */
-export const migrations: readonly Migration[] = [tables, identity, claiming, frontDoor, life, upkeeping, outbox, inboxes]
+export const migrations: readonly Migration[] = [tables, identity, claiming, frontDoor, life, upkeeping, outbox, inboxes, stepping]

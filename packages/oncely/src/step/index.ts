@@ -1,0 +1,2 @@
+export { EffectFailureReplayed, EffectNotApplied } from './effect-failure.ts'
+export { stepRuntime } from './step-runtime.ts'
