@@ -225,7 +225,11 @@ export function inboxCases<Tx>(open: () => Promise<InboxPlace<Tx>>): void {
         removed += rows
         return rows
       }
-      await expect.poll(async () => (await oncely.sweep(), removed), { timeout: 10_000 }).toBe(1)
+      const removedSoFar = async (): Promise<number> => {
+        await oncely.sweep()
+        return removed
+      }
+      await expect.poll(removedSoFar, { timeout: 10_000 }).toBe(1)
     }),
   )
 }
