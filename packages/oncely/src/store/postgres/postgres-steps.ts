@@ -10,9 +10,9 @@ import {
   type StepStore,
   TransactionEscaped,
 } from '../../core/index.ts'
-import { abandonedRun, startPath, stepHistory, stepKindCodes, stepStateCodes } from '../../sql/index.ts'
+import { abandonedRun, answerOf, startPath, stepHistory, stepKindCodes, stepStateCodes } from '../../sql/index.ts'
 import { meaningOf } from './postgres-error.ts'
-import { bytes, integer, nothing, type SqlArgument, text, uuid } from './sql-call.ts'
+import { bytes, integer, nothing, type SqlArgument, type SqlCall, text, uuid } from './sql-call.ts'
 import { owned, type StoreFunctions, stored } from './store-function.ts'
 
 const savepoint = 'oncely_step'
@@ -107,11 +107,12 @@ ORDER BY s.life LIMIT ${search.limit}`
     return rows.map(abandonedRun)
   }
 
-  /** Recovery points of records that were erased. */
-  async erase(ids: readonly Uint8Array[]): Promise<void> {
-    if (ids.length === 0) return
-    const list = ids.map((id) => bytes(id).literal).join(', ')
-    await this.#functions.rows('an erasure', `DELETE FROM ${this.#name('steps')} WHERE id IN (${list})`)
+  /** An erasure of records that takes their recovery points with it, in one statement; `ids` selects them from its `answer`. */
+  async erasedBy(call: SqlCall, ids: string): Promise<string> {
+    const { text: erasure, values } = call.bound
+    const gone = `DELETE FROM ${this.#name('steps')} WHERE id IN (${ids})`
+    const statement = `WITH erasure AS MATERIALIZED (${erasure}), gone AS (${gone}) SELECT answer FROM erasure`
+    return answerOf(await this.#functions.rows('an erasure', statement, values))
   }
 
   /** Recovery points whose operation is completed or gone, a batch at a time. */

@@ -146,22 +146,21 @@ class PostgresStore<Tx> implements TransactionalStore<Tx> {
   }
 
   async forget(id: Uint8Array, change: { readonly reason: string }): Promise<boolean> {
-    const word = await this.#functions.word('an erasure', this.#functions.call('forget', [bytes(id), text(change.reason)]))
+    const call = this.#functions.call('forget', [bytes(id), text(change.reason)])
+    const word = await this.steps.erasedBy(call, `SELECT ${bytes(id).literal}::bytea FROM erasure WHERE answer = 'forgotten'`)
     if (word === 'held') throw new RecordHeld('The record is under a legal hold and was not erased. Lift the hold first.')
-    await this.steps.erase([id])
     return word === 'forgotten'
   }
 
   async erasePrincipal(principal: Uint8Array, change: { readonly reason: string; readonly batchMax: number }): Promise<ErasureBatch> {
     const call = this.#functions.call('erase_principal', [bytes(principal), text(change.reason), integer(change.batchMax)])
-    const [held = '', kept = '', ids = ''] = (await this.#functions.word('an erasure', call)).split(' ')
+    const taken = `SELECT decode(hex, 'hex') FROM erasure, unnest(string_to_array(substr(split_part(answer, ' ', 3), 2), ',')) hex`
+    const [held = '', kept = '', ids = ''] = (await this.steps.erasedBy(call, taken)).split(' ')
     const erased = ids
       .slice(1)
       .split(',')
       .filter((hex) => hex !== '')
-    const gone = erased.map(fromHex)
-    await this.steps.erase(gone)
-    return { erased: gone, held: Number(held), kept: Number(kept) }
+    return { erased: erased.map(fromHex), held: Number(held), kept: Number(kept) }
   }
 
   async hold(target: HoldTarget, change: { readonly held: boolean; readonly by: string; readonly reason: string }): Promise<boolean> {
